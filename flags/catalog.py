@@ -1,0 +1,73 @@
+"""Experiments by name: list them, look one up, adapt it to the data it runs on."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Literal
+
+from flags import overrides
+from flags.errors import UserError
+from flags.nearest import near
+from flags.recipe import Experiment
+
+Data = Literal["paper", "sample", "synthetic"]
+
+PAPERS = ("efficientnet",)  # modules of `flags` that register experiments, in the order of --list_experiments
+
+_recipes: dict[str, Callable[[], Experiment]] = {}
+
+
+def experiment(recipe: Callable[[], Experiment]) -> Callable[[], Experiment]:
+    """Registers a function that returns an `Experiment` of the function's own name."""
+    if recipe.__name__ in _recipes:
+        raise ValueError(f"experiment: {recipe.__name__!r} is registered already")
+    _recipes[recipe.__name__] = recipe
+    return recipe
+
+
+def names() -> list[str]:
+    """Returns the names of all experiments, paper by paper, in the order of the paper."""
+    for paper in PAPERS:
+        importlib.import_module(f"flags.{paper}")
+    return list(_recipes)
+
+
+def get(name: str) -> Experiment:
+    """Returns the experiment of that name as the paper has it.
+
+    Raises:
+        UserError: there is none; the nearest names are given.
+    """
+    known = names()
+    if name not in known:
+        raise UserError(f"--experiment={name}: no such experiment. {near(name, known)}See --list_experiments.")
+    return _recipes[name]()
+
+
+def by_paper() -> dict[str, list[Experiment]]:
+    """Returns all experiments by their paper's citation."""
+    groups: dict[str, list[Experiment]] = {}
+    for name in names():
+        found = get(name)
+        groups.setdefault(found.paper.citation, []).append(found)
+    return groups
+
+
+def variant(experiment: Experiment, data: Data) -> Experiment:
+    """Returns `experiment` as it runs on the paper's data set, the embedded sample, or synthetic data.
+
+    The variant's deviations say what it changes, and why, before those of the paper's recipe.
+    """
+    if data == "paper":
+        return experiment
+    if data == "sample":
+        changes, reasons = experiment.sample, experiment.sample_deviations
+    else:
+        changes, reasons = (
+            experiment.synthetic,
+            ("Synthetic data: random images and labels. Only speed means anything.",),
+        )
+    changed = overrides.apply(experiment, changes.items())
+    return dataclasses.replace(changed, deviations=(*reasons, *experiment.deviations))

@@ -1,0 +1,222 @@
+"""Every flag of the command line: name, value, default, meaning. The absl flags and the help text are made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags as absl_flags
+
+from flags.nearest import near
+from flags.overrides import BOOLEANS
+
+MODES = ("train", "evaluate", "export", "predict", "describe", "prepare", "benchmark", "report")
+DATA = ("paper", "sample", "synthetic")
+
+
+class Choice:
+    """Reads one of a few words."""
+
+    def __init__(self, *words: str):
+        self.words = words
+        self.shown = "|".join(words)
+
+    def __call__(self, text: str) -> str:
+        if text not in self.words:
+            raise ValueError(f"no such value. {near(text, self.words)}Allowed: {', '.join(self.words)}.")
+        return text
+
+
+# Readers: each takes what the user typed, and raises ValueError with what is allowed.
+
+
+def text(value: str) -> str:
+    if not value:
+        raise ValueError("the value is empty.")
+    return value
+
+
+def path(value: str) -> str:
+    return os.path.expanduser(text(value))
+
+
+def switch(value: str) -> bool:
+    if value.lower() not in BOOLEANS:
+        raise ValueError("must be true or false, or no value at all, which means true.")
+    return BOOLEANS[value.lower()]
+
+
+def seed(value: str) -> int:
+    if not re.fullmatch(r"\d{1,10}", value) or int(value) >= 2**31:
+        raise ValueError("must be a whole number from 0 to 2147483647.")
+    return int(value)
+
+
+def verbosity(value: str) -> int:
+    if not re.fullmatch(r"-[123]|0|1", value):
+        raise ValueError("must be -3 (fatal only), -2 (errors), -1 (warnings), 0 (info) or 1 (debug).")
+    return int(value)
+
+
+def devices(value: str) -> str:
+    """Reads `cpu*2` or `gpu:0,gpu:1`; a name without a number is number 0."""
+    names = value.lower().replace(" ", "").split(",")
+    if re.fullmatch(r"cpu\*[1-9]\d?", names[0]) and len(names) == 1:
+        return names[0]
+    names = [name if ":" in name else f"{name}:0" for name in names]
+    if not all(re.fullmatch(r"(cpu|gpu):\d+", name) for name in names):
+        raise ValueError("must be names such as gpu:0,gpu:1, or cpu*2 for two logical CPU devices.")
+    if len(set(names)) < len(names):
+        raise ValueError("names a device twice.")
+    if len({name.partition(":")[0] for name in names}) > 1:
+        raise ValueError("mixes kinds of devices. Name only GPUs, or only CPUs.")
+    return ",".join(names)
+
+
+def step_range(value: str) -> tuple[int, int]:
+    """Reads "100,110": from the first step up to the second, which is not included."""
+    match = re.fullmatch(r"(\d+),(\d+)", value)
+    if not match or int(match[1]) >= int(match[2]):
+        raise ValueError("must be two steps, the first smaller, such as 100,110.")
+    return int(match[1]), int(match[2])
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """One flag. `read` turns its text into a value, or raises ValueError with what is allowed."""
+
+    name: str
+    read: Callable[[str], Any]
+    shown: str  # what stands after = in the help
+    meaning: str
+    default: Any = None
+    short: str | None = None
+    is_repeated: bool = False
+
+
+def _choice(name: str, words: Choice, meaning: str, default: str | None = None) -> Flag:
+    return Flag(name, words, words.shown, meaning, default)
+
+
+FLAGS = {
+    "What to run": (
+        Flag("experiment", text, "NAME", "A row of a paper's table, such as effnet_b0."),
+        Flag("list_experiments", switch, "", "Print all names, with the row that each reproduces.", False),
+        _choice(
+            "mode",
+            Choice(*MODES),
+            "What to do; train also evaluates and exports at the end. describe is a dry run; prepare makes the data "
+            "set ready.",
+            "train",
+        ),
+        Flag(
+            "set",
+            text,
+            "PATH=VALUE",
+            "Replace a field of the recipe, such as train.global_batch=64; repeatable. Groups: model, data, optimizer, "
+            "schedule, train; --set=train alone lists the fields of train.",
+            (),
+            is_repeated=True,
+        ),
+        Flag("init_from", path, "PATH", "train: start from these weights: ours, keras.applications', the authors'."),
+    ),
+    "Where": (
+        Flag(
+            "model_dir",
+            path,
+            "DIR",
+            "Everything of the run; by default runs/EXPERIMENT/DATA. evaluate, export, predict and report need no "
+            "other flag to find a run.",
+        ),
+        Flag("data_dir", path, "DIR", "TFDS folder; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
+        _choice(
+            "data",
+            Choice("auto", *DATA),
+            "auto: the paper's data set if it is prepared, else the embedded sample, and a banner says so.",
+            "auto",
+        ),
+        Flag("download", switch, "", "Allow TFDS to download the data set.", False),
+    ),
+    "On which devices": (
+        _choice(
+            "strategy",
+            Choice("auto", "one_device", "mirrored", "multi_worker", "tpu"),
+            "How they work together; auto: as many as there are.",
+            "auto",
+        ),
+        _choice("cluster", Choice("tf_config", "slurm", "tpu"), "How the machines of a cluster find each other."),
+        Flag("devices", devices, "LIST", "gpu:0,gpu:1, or cpu*2 for two logical CPU devices; by default all."),
+        _choice(
+            "precision",
+            Choice("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+            "auto: what the device computes fast.",
+            "auto",
+        ),
+        _choice("jit_compile", Choice("auto", "on", "off"), "XLA; auto: on GPUs and TPUs.", "auto"),
+    ),
+    "Repeatable to the bit": (
+        Flag("seed", seed, "N", "Weights, order of examples and augmentation follow from it.", 0),
+        Flag("deterministic", switch, "", "Only kernels that give the same result every time; slower.", False),
+    ),
+    "For one mode": (
+        _choice("split", Choice("validation", "test", "train"), "evaluate: on which split.", "test"),
+        Flag("images", text, "GLOB", "predict: image files, such as 'photos/*.jpg', quoted."),
+        Flag("json", switch, "", "describe, evaluate, benchmark, --list_experiments: a JSON object on stdout.", False),
+        Flag("profile", step_range, "FROM,TO", "train: profile these steps for TensorBoard, such as 100,110."),
+    ),
+    "On the screen": (
+        Flag("quiet", switch, "", "Warnings, errors and results only.", False),
+        Flag("verbosity", verbosity, "N", "absl's levels: -1 warnings, 0 info, 1 debug.", -1, short="v"),
+    ),
+}
+
+EXAMPLES = """\
+  python -m trainers.main --experiment=effnet_b0
+  python -m trainers.main --experiment=effnet_b0 --mode=describe
+  python -m trainers.main --experiment=effnet_b0 --set=train.epochs=2 --set=train.global_batch=32
+  python -m trainers.main --mode=evaluate --model_dir=runs/effnet_b0/sample --json
+  python -m trainers.main --mode=predict --model_dir=runs/effnet_b0/sample --images='photos/*.jpg'"""
+
+
+def every_flag() -> dict[str, Flag]:
+    return {flag.name: flag for group in FLAGS.values() for flag in group}
+
+
+def absl_values() -> absl_flags.FlagValues:
+    """Returns the table as absl flags, not parsed yet; a flag that is not given has the value None."""
+    values = absl_flags.FlagValues()
+    values.set_gnu_getopt(True)
+    for flag in every_flag().values():
+        make = absl_flags.MultiFlag if flag.is_repeated else absl_flags.Flag
+        is_switch = flag.read is switch
+        made = make(_Parser(flag.read), None, flag.name, None, flag.meaning, short_name=flag.short, boolean=is_switch)
+        absl_flags.DEFINE_flag(made, values, module_name=__name__)
+    return values
+
+
+class _Parser(absl_flags.ArgumentParser):
+    """What absl wants around a function that reads a value."""
+
+    def __init__(self, read: Callable[[str], Any]):
+        self.parse = read
+
+
+def help_text() -> str:
+    """Returns what --help prints."""
+    lines = ["Trains, evaluates and exports the experiments of landmark papers.", "", EXAMPLES]
+    for title, group in FLAGS.items():
+        lines += ["", title]
+        for flag in group:
+            lines += _described(flag)
+    lines += ["", "Exit status: 0 done; 2 a mistake of the user; 75 stopped, saved, can go on; 1 anything else."]
+    return "\n".join(lines)
+
+
+def _described(flag: Flag) -> list[str]:
+    usage = f"  --{flag.name}" + (f"={flag.shown}" if flag.shown else "")
+    default = "" if flag.default in (None, ()) or flag.default is False else f" Default: {flag.default}."
+    return [usage, *textwrap.wrap(flag.meaning + default, width=96, initial_indent=" " * 6, subsequent_indent=" " * 6)]

@@ -1,0 +1,221 @@
+"""Fields of a recipe by their path: `--set=train.global_batch=64`, the sample variants, differences of two runs.
+
+A path is `group.field`. What a field takes is read from its annotation in `flags/recipe.py` and the papers' modules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from flags.errors import UserError
+from flags.nearest import near
+from flags.recipe import Experiment
+
+EXCLUSIVE = {"train.epochs": "train.steps", "train.steps": "train.epochs"}  # setting one clears the other
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def parse(texts: Iterable[str], experiment: Experiment) -> dict[str, Any]:
+    """Turns texts "path=value" into typed values by path, checked against the fields of `experiment`.
+
+    A path given twice takes its last value, and of `train.steps` and `train.epochs` the last one holds: what a script
+    sets can be changed at the end of its command line.
+
+    Raises:
+        UserError: no such field (the nearest are named), a field that cannot be set, or a value of the wrong type.
+    """
+    values = {}
+    for text in texts:
+        path, equals, value = (part.strip() for part in text.partition("="))
+        flag = f"--set={text}"
+        kind = _kind(experiment, path, flag)
+        if not equals:
+            raise UserError(f"{flag}: a value is missing. Write --set={path}=..., {_allowed(kind)}.")
+        if not _is_settable(kind):
+            raise UserError(f"{flag}: this field cannot be set from the command line, only in the recipe (flags/).")
+        try:
+            values[path] = _read(value, kind)
+        except ValueError:
+            raise UserError(f"{flag}: must be {_allowed(kind)}. {near(value, _choices(kind))}".strip()) from None
+        if path in EXCLUSIVE and values[path] is not None:
+            values.pop(EXCLUSIVE[path], None)
+    return values
+
+
+def apply(experiment: Experiment, assignments: Iterable[tuple[str, Any]]) -> Experiment:
+    """Returns `experiment` with the fields at the given paths replaced by typed values.
+
+    All fields of a group change at once, so they are checked together. `train.steps` alone clears `train.epochs`, and
+    the other way round.
+
+    Raises:
+        UserError: no such field, or a value that the field or its group refuses.
+    """
+    values = dict(assignments)
+    for given, other in EXCLUSIVE.items():
+        if values.get(given) is not None and other not in values:
+            values[other] = None
+    changes: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        kind = _kind(experiment, path, f"{path}={show(value)}")
+        if not _fits(value, kind):
+            raise UserError(f"{path}={show(value)}: must be {_allowed(kind)}.")
+        group, _, field = path.partition(".")
+        changes.setdefault(group, {})[field] = value
+    groups = {group: dataclasses.replace(getattr(experiment, group), **fields) for group, fields in changes.items()}
+    return dataclasses.replace(experiment, **groups)
+
+
+def flatten(experiment: Experiment) -> dict[str, Any]:
+    """Returns name, task and every field of every group by path: all that decides a run's numbers, ready for JSON."""
+    flat = {"name": experiment.name, "task": experiment.task}
+    for path in _fields(experiment):
+        group, _, field = path.partition(".")
+        flat[path] = _plain(getattr(getattr(experiment, group), field))
+    return flat
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Returns a line for each field that differs between two flat recipes: "train.global_batch: 64 -> 128"."""
+    lines = []
+    for path in dict.fromkeys((*old, *new)):
+        before, after = (_plain(flat[path]) if path in flat else ABSENT for flat in (old, new))
+        if before != after:
+            lines.append(f"{path}: {show(before)} -> {show(after)}")
+    return lines
+
+
+ABSENT = object()
+
+
+def show(value: Any) -> str:
+    """Writes a field's value as `--set` takes it."""
+    if value is ABSENT:
+        return "(no such field)"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ",".join(show(item) for item in value)
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def _groups(experiment: Experiment) -> list[str]:
+    names = [field.name for field in dataclasses.fields(experiment) if field.name != "paper"]
+    return [name for name in names if dataclasses.is_dataclass(getattr(experiment, name))]
+
+
+def _fields(experiment: Experiment) -> dict[str, Any]:
+    """Path -> annotation of every field of every group, those of the papers' own subclasses included."""
+    fields = {}
+    for group in _groups(experiment):
+        kind = type(getattr(experiment, group))
+        hints = typing.get_type_hints(kind)
+        fields |= {f"{group}.{field.name}": hints[field.name] for field in dataclasses.fields(kind)}
+    return fields
+
+
+def _kind(experiment: Experiment, path: str, given: str) -> Any:
+    """The annotation of the field at `path`; `given` is what an error message begins with."""
+    fields = _fields(experiment)
+    if path in fields:
+        return fields[path]
+    groups = _groups(experiment)
+    group = path.partition(".")[0]
+    inside = ", ".join(name.partition(".")[2] for name in fields if name.startswith(f"{group}."))
+    if path in groups:
+        raise UserError(f"{given}: {path} is a group of fields. Set one of them, --set={path}.FIELD=...: {inside}.")
+    if group not in groups and group in (field.name for field in dataclasses.fields(experiment)):
+        raise UserError(f"{given}: {group} says what the experiment is and cannot be set. Groups: {', '.join(groups)}.")
+    rest = f"Fields of {group}: {inside}." if group in groups else f"Groups: {', '.join(groups)}."
+    raise UserError(f"{given}: no such field. {near(path, fields)}{rest}")
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """The members of a union (`int | None`), or the kind itself."""
+    return typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
+
+
+def _choices(kind: Any) -> list[str]:
+    """What the Literal in `kind` allows; empty without one."""
+    literals = [part for part in _alternatives(kind) if typing.get_origin(part) is typing.Literal]
+    return [str(choice) for part in literals for choice in typing.get_args(part)]
+
+
+def _is_settable(kind: Any) -> bool:
+    scalars = (bool, int, float, str, type(None))
+    lists = (tuple[float, ...], tuple[int, ...])
+    return all(part in scalars or part in lists or _choices(part) for part in _alternatives(kind))
+
+
+def _read(text: str, kind: Any) -> Any:
+    """Turns text into a value of `kind`; ValueError if it is none."""
+    parts = _alternatives(kind)
+    if type(None) in parts and text.lower() == "none":
+        return None
+    for part in parts:
+        if part is not type(None):
+            try:
+                return _read_part(text, part)
+            except ValueError:
+                continue
+    raise ValueError(text)
+
+
+def _read_part(text: str, part: Any) -> Any:
+    if _choices(part):
+        return typing.get_args(part)[_choices(part).index(text)]
+    if typing.get_origin(part) is tuple:
+        return tuple(_read_part(item.strip(), typing.get_args(part)[0]) for item in text.split(","))
+    if part is bool:
+        if text.lower() not in BOOLEANS:
+            raise ValueError(text)
+        return BOOLEANS[text.lower()]
+    value = part(text)
+    if not text or (part is float and not math.isfinite(value)):
+        raise ValueError(text)
+    return value
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a Python value is of `kind`; a whole number is also a number, True is neither."""
+    if len(_alternatives(kind)) > 1:
+        return any(_fits(value, part) for part in _alternatives(kind))
+    if _choices(kind):
+        return value in typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(item, typing.get_args(kind)[0]) for item in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else origin or kind)
+
+
+def _allowed(kind: Any) -> str:
+    """Says in words what a field takes."""
+    words = {
+        bool: "true or false",
+        int: "a whole number, such as 64",
+        float: "a number, such as 0.1 or 1e-3",
+        str: "a text that is not empty",
+        type(None): "none",
+        tuple[float, ...]: "numbers with commas between them, such as 0.5,0.5,0.5",
+        tuple[int, ...]: "whole numbers with commas between them, such as 1,2,3",
+    }
+    parts = [
+        f"one of {', '.join(_choices(part))}" if _choices(part) else words.get(part, str(part))
+        for part in _alternatives(kind)
+    ]
+    return ", or ".join(parts)

@@ -1,0 +1,197 @@
+"""What an experiment is made of: frozen dataclasses whose fields are the rows of a paper's table.
+
+Everything that changes a result stands here; everything that does not (folders, devices, logging to the
+screen) is a flag (`flags/run.py`). A paper's module (`flags/efficientnet.py`, ...) fills these in, and
+`--set=path=value` replaces any field. Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from flags.errors import UserError
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises `UserError(message)` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Paper:
+    """Where an experiment comes from and the numbers printed there (fractions in 0..1)."""
+
+    citation: str
+    row: str  # "Table 2, EfficientNet-B0"
+    numbers: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network of `tf_models`. A subclass adds the options that its builder takes, under the same names."""
+
+    name: str  # one of tf_models.list_models()
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of `tf_models.build_model`, without `num_classes` and `input_shape`."""
+        names = [field.name for field in dataclasses.fields(self) if field.name not in ("name", "resolution")]
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Images:
+    """An image classification data set and the way from its files to the network's input.
+
+    Splits are TFDS split expressions. `validation_split` selects the best checkpoint, `test_split` gives the
+    reported numbers. `mean` and `stddev` are per channel, on the scale 0..255. `examples_per_epoch` is what the paper
+    counts as an epoch, for the length of the run and for the schedule; None: the size of `train_split`.
+    """
+
+    name: str  # TFDS name, a builder of ours, or "synthetic"
+    train_split: str
+    validation_split: str | None  # none: no evaluation on the way
+    test_split: str
+    examples_per_epoch: int | None = None
+    crop: Literal["inception", "pad_and_shift", "none"] = "inception"
+    flip: bool = True
+    augment: Literal["none", "autoaugment_v0", "autoaugment_v0_scaled"] = "none"
+    resize: Literal["bicubic_tf1", "bicubic", "bilinear"] = "bicubic_tf1"
+    crop_padding: int = 32  # evaluation crops the centre square of side size / (size + crop_padding)
+    mean: tuple[float, ...] = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+    stddev: tuple[float, ...] = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+    shuffle_window: int = 8192  # undecoded examples that are permuted together
+
+    def __post_init__(self) -> None:
+        require(
+            self.examples_per_epoch is None or self.examples_per_epoch >= 1,
+            f"data.examples_per_epoch={self.examples_per_epoch}: must be 1 or more, or none",
+        )
+        require(self.crop_padding >= 0, f"data.crop_padding={self.crop_padding}: must be 0 or more")
+        require(self.shuffle_window >= 1, f"data.shuffle_window={self.shuffle_window}: must be 1 or more")
+        require(len(self.mean) == len(self.stddev) == 3, "data.mean and data.stddev take three numbers, one a channel")
+        require(min(self.stddev) > 0, f"data.stddev={self.stddev}: must be positive")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RMSProp:
+    """RMSProp as TensorFlow 1 has it: mean square starts at 1, epsilon inside the root, momentum on lr-scaled steps.
+
+    `weight_decay` is the coupled L2 of the papers: the loss gains weight_decay * sum(w^2) / 2 over every trainable
+    weight outside batch norm.
+    """
+
+    decay: float
+    momentum: float
+    epsilon: float
+    weight_decay: float
+
+    def __post_init__(self) -> None:
+        require(0 <= self.decay < 1, f"optimizer.decay={self.decay}: must lie in [0, 1)")
+        require(0 <= self.momentum < 1, f"optimizer.momentum={self.momentum}: must lie in [0, 1)")
+        require(self.epsilon > 0, f"optimizer.epsilon={self.epsilon}: must be positive")
+        require(self.weight_decay >= 0, f"optimizer.weight_decay={self.weight_decay}: must be 0 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exponential:
+    """lr = lr_per_256 * global_batch / 256 * decay_rate ** (epoch / decay_epochs), linear warm-up from 0.
+
+    `epoch` is step / `Train.steps_per_epoch`, a real number. With `staircase` the exponent is rounded down. The decay
+    counts from step 0, not from the end of the warm-up, which lasts int(warmup_epochs * steps_per_epoch) steps.
+    """
+
+    lr_per_256: float
+    decay_rate: float
+    decay_epochs: float
+    warmup_epochs: float
+    staircase: bool = True
+
+    def __post_init__(self) -> None:
+        require(self.lr_per_256 > 0, f"schedule.lr_per_256={self.lr_per_256}: must be positive")
+        require(0 < self.decay_rate <= 1, f"schedule.decay_rate={self.decay_rate}: must lie in (0, 1]")
+        require(self.decay_epochs > 0, f"schedule.decay_epochs={self.decay_epochs}: must be positive")
+        require(self.warmup_epochs >= 0, f"schedule.warmup_epochs={self.warmup_epochs}: must be 0 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+    """How long, how much at once, and how often the run reports, evaluates and saves. `*_every` count steps.
+
+    Exactly one of `epochs` and `steps` is given. `micro_batches` splits what a replica sees in a step into that many
+    passes whose gradients add up. `ema_decay` 0 keeps no weight average; its effective value at step t is
+    min(ema_decay, (1 + t) / (10 + t)).
+    """
+
+    global_batch: int
+    epochs: float | None = None
+    steps: int | None = None
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
+    clip_norm: float | None = None  # of the whole gradient, after the sum over replicas
+    micro_batches: int = 1
+    log_every: int = 100
+    eval_every: int
+    checkpoint_every: int
+    keep_checkpoints: int = 3
+    select: Literal["best", "last"] = "last"  # which checkpoint is tested and exported; best on data.validation_split
+    eval_batch: int = 512
+
+    def __post_init__(self) -> None:
+        require(
+            (self.epochs is None) != (self.steps is None),
+            f"train.epochs={self.epochs}, train.steps={self.steps}: give exactly one of them (set the other to none)",
+        )
+        require(self.epochs is None or self.epochs > 0, f"train.epochs={self.epochs}: must be positive")
+        require(self.steps is None or self.steps > 0, f"train.steps={self.steps}: must be positive")
+        counts = ("global_batch", "micro_batches", "log_every", "eval_every", "checkpoint_every", "keep_checkpoints")
+        for field in (*counts, "eval_batch"):
+            value = getattr(self, field)
+            require(value >= 1, f"train.{field}={value}: must be 1 or more")
+        require(
+            self.global_batch % self.micro_batches == 0,
+            f"train.micro_batches={self.micro_batches}: must divide train.global_batch={self.global_batch}",
+        )
+        require(0 <= self.label_smoothing < 1, f"train.label_smoothing={self.label_smoothing}: must lie in [0, 1)")
+        require(0 <= self.ema_decay < 1, f"train.ema_decay={self.ema_decay}: must lie in [0, 1)")
+        require(
+            self.clip_norm is None or self.clip_norm > 0,
+            f"train.clip_norm={self.clip_norm}: must be positive, or none",
+        )
+
+    def steps_per_epoch(self, examples_per_epoch: int) -> float:
+        """Fractional, as in EfficientNet's official code: 1,281,167 images at batch 4096 are 312.8 steps."""
+        return examples_per_epoch / self.global_batch
+
+    def total_steps(self, examples_per_epoch: int) -> int:
+        """Optimizer updates of the whole run; a last step that would go beyond `epochs` is left out."""
+        if self.steps is not None:
+            return self.steps
+        # Rounded first: 0.29 epochs of 100 steps are 28.999999999999996 in floating point.
+        return max(1, int(round(self.epochs * self.steps_per_epoch(examples_per_epoch), 6)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One row of a paper's table, complete.
+
+    `deviations` lists where the recipe leaves the paper or its code, why, and what that should change. `sample` holds
+    the fields (by path) that change when the experiment runs on the embedded sample, and `sample_deviations` says why;
+    `synthetic` does the same for `--data=synthetic`. `flags.catalog.variant` applies them.
+    """
+
+    name: str
+    summary: str
+    task: Literal["classification"]
+    paper: Paper
+    model: Model
+    data: Images
+    optimizer: RMSProp
+    schedule: Exponential
+    train: Train
+    deviations: tuple[str, ...] = ()
+    sample: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sample_deviations: tuple[str, ...] = ()
+    synthetic: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -1,0 +1,245 @@
+"""The command line of one run: parsed, checked, and bound to an experiment, before TensorFlow is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags as absl_flags
+
+from flags import catalog, flag_table, listing, overrides
+from flags.errors import UserError
+from flags.nearest import near
+from flags.recipe import Experiment
+
+HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
+FINISHED = ("evaluate", "export", "predict", "report")  # modes that read what a run left in its folder
+ONLY_IN = {  # flags that mean nothing in other modes
+    "json": ("describe", "evaluate", "benchmark"),
+    "split": ("evaluate",),
+    "images": ("predict",),
+    "profile": ("train",),
+    "init_from": ("train",),
+}
+CLUSTERS = {  # strategy -> how its machines may find each other
+    "auto": ("tf_config", "slurm", "tpu"),
+    "multi_worker": ("tf_config", "slurm"),
+    "tpu": ("tpu",),
+    "one_device": (),
+    "mirrored": (),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """What the user asked for. Fields are the flags of `flags/flag_table.py`; None where nothing was given."""
+
+    experiment: str
+    overrides: tuple[str, ...]  # --set, as typed: "train.global_batch=64"
+    mode: str
+    init_from: str | None
+    model_dir: str | None
+    data_dir: str | None
+    data: str  # "auto" until the data sets have been looked at
+    download: bool
+    strategy: str
+    cluster: str | None
+    devices: str | None  # "cpu*2", or "gpu:0,gpu:1"
+    precision: str
+    jit_compile: str
+    seed: int
+    deterministic: bool
+    split: str
+    images: str | None
+    json: bool
+    profile: tuple[int, int] | None
+    quiet: bool
+    verbosity: int  # absl's levels
+
+    def recipe_for(self, data: catalog.Data) -> Experiment:
+        """Returns the experiment's variant for "paper", "sample" or "synthetic" data, with --set applied."""
+        experiment = catalog.get(self.experiment)
+        values = overrides.parse(self.overrides, experiment)
+        return overrides.apply(catalog.variant(experiment, data), values.items())
+
+    def folder_for(self, data: catalog.Data) -> pathlib.Path:
+        """Returns the run's folder: --model_dir, or runs/EXPERIMENT/DATA."""
+        return pathlib.Path(self.model_dir) if self.model_dir else _default_folder(self.experiment, data)
+
+
+def parse(argv: Sequence[str]) -> Run | None:
+    """Turns a command line (with the program's name first) into a run; None if it was answered here.
+
+    --help and --list_experiments are answered: printed on stdout. The modes that read a finished run take experiment,
+    data, overrides and seed from its folder's `config.json`.
+
+    Raises:
+        UserError: a mistake in any flag, an unknown experiment, or a --set that the recipe refuses.
+    """
+    if any(argument in HELP for argument in argv[1:]):
+        print(flag_table.help_text())
+        return None
+    given = _given(argv)
+    if given.get("list_experiments"):
+        print(listing.as_json() if given.get("json") else listing.as_text())
+        return None
+    mode = given.get("mode", "train")
+    _check_modes(given, mode)
+    _check_devices(given)
+    if mode in FINISHED:
+        given = _with_finished_run(given, mode)
+    if "experiment" not in given:
+        raise UserError("--experiment is missing. Name one, such as --experiment=effnet_b0. See --list_experiments.")
+    run = _run(given)
+    _check_recipes(run)
+    return run
+
+
+def _given(argv: Sequence[str]) -> dict[str, Any]:
+    """The flags on the command line, by name; what was not given is not there."""
+    values = flag_table.absl_values()
+    try:
+        rest = values(list(argv))[1:]
+    except absl_flags.UnrecognizedFlagError as error:
+        raise UserError(_unknown_flag(error.flagname, error.flagvalue)) from None
+    except absl_flags.IllegalFlagValueError as error:
+        raise UserError(str(error).removeprefix("flag ")) from None
+    except (absl_flags.Error, ValueError) as error:
+        raise UserError(_absl_says(str(error))) from None
+    if rest:
+        raise UserError(_leftover(rest[0]))
+    return {name: values[name].value for name in flag_table.every_flag() if values[name].present}
+
+
+def _unknown_flag(name: str, argument: str) -> str:
+    if "." in name:
+        return f"{argument}: no such flag. A field of the recipe is set with --set={name}=VALUE."
+    known = [f"--{flag}" for flag in flag_table.every_flag()]
+    return f"--{name}: no such flag. {near(f'--{name}', known)}See --help."
+
+
+def _absl_says(message: str) -> str:
+    """Puts the rest of absl's messages into our form: a missing value, one too many, an unreadable --flagfile."""
+    argument = message.rpartition(" ")[2]
+    flag = flag_table.every_flag().get(argument.lstrip("-"))
+    if message.startswith("Missing value") and flag:
+        return f"{argument}: a value is missing. Write {argument}={flag.shown}."
+    if message.endswith(" does not take an argument"):
+        argument = message.partition(" ")[0]
+        return f"{argument}: takes no value. Write {argument.partition('=')[0]}."
+    return message.removeprefix("ERROR:: ") + ". See --help."
+
+
+def _leftover(word: str) -> str:
+    """What to say of a word that is no flag: most likely, what it was meant to be."""
+    name = word.partition("=")[0]
+    if word in catalog.names():
+        meant = f"Write --experiment={word}."
+    elif word in flag_table.MODES:
+        meant = f"Write --mode={word}."
+    elif name in flag_table.every_flag():
+        meant = f"Write --{word}."
+    elif "." in name and "=" in word:
+        meant = f"Write --set={word}."
+    else:
+        meant = "Every argument is a --flag=value, without spaces around =. See --help."
+    return f"{word}: not a flag. {meant}"
+
+
+def _check_modes(given: Mapping[str, Any], mode: str) -> None:
+    for name, modes in ONLY_IN.items():
+        if given.get(name) not in (None, False) and mode not in modes:
+            raise UserError(f"--{name} means nothing in --mode={mode}. It belongs to --mode={' or '.join(modes)}.")
+    if mode == "predict" and "images" not in given:
+        raise UserError("--mode=predict: --images is missing. Name the files: --images='photos/*.jpg', quoted.")
+
+
+def _check_devices(given: Mapping[str, Any]) -> None:
+    strategy, cluster, devices = given.get("strategy", "auto"), given.get("cluster"), given.get("devices")
+    if cluster and cluster not in CLUSTERS[strategy]:
+        fitting = " or ".join(f"--strategy={name}" for name, clusters in CLUSTERS.items() if cluster in clusters)
+        raise UserError(f"--cluster={cluster} does not go with --strategy={strategy}. It goes with {fitting}.")
+    if devices and (strategy in ("multi_worker", "tpu") or cluster):
+        raise UserError(
+            f"--devices={devices}: in a cluster every worker uses all that it sees. Leave --devices out; "
+            "CUDA_VISIBLE_DEVICES hides GPUs from a worker."
+        )
+    if strategy == "one_device" and devices and ("," in devices or "*" in devices):
+        raise UserError(f"--devices={devices}: --strategy=one_device takes one. Name one, or use --strategy=mirrored.")
+
+
+def _run(given: Mapping[str, Any]) -> Run:
+    values = {name: given.get(name, flag.default) for name, flag in flag_table.every_flag().items()}
+    del values["list_experiments"]
+    return Run(overrides=tuple(values.pop("set")), **values)
+
+
+def _check_recipes(run: Run) -> None:
+    """Builds every variant that the run may need, so that a bad --set ends here."""
+    variants = ("paper", "sample") if run.data == "auto" else (run.data,)
+    for data in variants:
+        try:
+            run.recipe_for(data)
+        except UserError as error:
+            if data == variants[0]:
+                raise
+            # Fine on the paper's data: say why it is refused all the same.
+            raise UserError(
+                f"{error} (in the recipe's sample variant, which runs if the paper's data set is not prepared; "
+                "--data=paper rules that out)"
+            ) from None
+
+
+def _with_finished_run(given: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    """Adds what the finished run's `config.json` says to what was given; --set comes after the run's own."""
+    folder = _finished_folder(given, mode)
+    if folder is None:
+        return dict(given)
+    config = _read_config(folder / "config.json")
+    for name in ("experiment", "data"):
+        if given.get(name, config[name]) not in (config[name], "auto"):
+            raise UserError(
+                f"--{name}={given[name]}: the run in {folder} has --{name}={config[name]}. "
+                f"Leave --{name} out, or name another --model_dir."
+            )
+    settings = {"experiment": config["experiment"], "data": config["data"], "model_dir": str(folder)}
+    overridden = [*config["overrides"], *given.get("set", ())]
+    return {"seed": config["seed"], **given, **settings, "set": overridden}
+
+
+def _finished_folder(given: Mapping[str, Any], mode: str) -> pathlib.Path | None:
+    """The folder of the run that is meant; None if there is none, but the experiment is known."""
+    if "model_dir" in given:
+        folders = [pathlib.Path(given["model_dir"])]
+    elif "experiment" in given:
+        variants = flag_table.DATA if given.get("data", "auto") == "auto" else (given["data"],)
+        folders = [_default_folder(given["experiment"], data) for data in variants]
+    else:
+        raise UserError(f"--mode={mode}: of which run? Name its folder with --model_dir, or its --experiment.")
+    found = [folder for folder in folders if (folder / "config.json").is_file()]
+    if len(found) > 1:
+        names = " or ".join(f"--model_dir={folder}" for folder in found)
+        raise UserError(f"--mode={mode}: {given['experiment']} has {len(found)} runs. Name one: {names}.")
+    if not found and "experiment" not in given:
+        raise UserError(f"--model_dir={folders[0]}: no run is there (no config.json). Name the folder of a run.")
+    return found[0] if found else None
+
+
+def _default_folder(experiment: str, data: str) -> pathlib.Path:
+    return pathlib.Path("runs", experiment, data)
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text())
+        chosen = {name: config[name] for name in ("experiment", "data", "overrides", "seed")}
+        kinds = {"experiment": str, "overrides": list, "seed": int}
+        wrong = [name for name, kind in kinds.items() if not isinstance(chosen[name], kind)]
+        if wrong or chosen["data"] not in flag_table.DATA or not all(isinstance(x, str) for x in chosen["overrides"]):
+            raise ValueError(f"it says {chosen}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not the config of a run ({error!r}). Name another --model_dir.") from None
+    return chosen

@@ -1,0 +1,96 @@
+"""Experiments by name, and their variants."""
+
+import json
+
+import pytest
+
+from flags import catalog, listing, overrides
+
+EVERY = catalog.names()
+
+
+def test_the_names_of_the_design_are_there():
+    assert {f"effnet_b{size}" for size in range(8)} <= set(EVERY)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_experiment_has_the_name_it_is_found_by(name):
+    assert catalog.get(name).name == name
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_experiment_says_what_it_reproduces_and_where_it_deviates(name):
+    experiment = catalog.get(name)
+    assert experiment.paper.citation and experiment.paper.row and experiment.paper.numbers
+    assert experiment.summary and "\n" not in experiment.summary
+    assert all("\n" not in deviation and deviation.endswith(".") for deviation in experiment.deviations)
+    assert experiment.sample_deviations
+
+
+def test_an_unknown_name_gets_the_nearest(mistake_of):
+    message = mistake_of(catalog.get, "efnet_b0")
+    assert message.startswith("--experiment=efnet_b0: no such experiment. Near: effnet_b0, effnet_b1")
+    assert message.endswith("See --list_experiments.")
+
+
+def test_a_name_like_no_other_gets_the_list(mistake_of):
+    assert mistake_of(catalog.get, "zzz") == "--experiment=zzz: no such experiment. See --list_experiments."
+
+
+def test_two_experiments_cannot_share_a_name():
+    def effnet_b0():
+        raise AssertionError("never called")
+
+    with pytest.raises(ValueError, match="registered already"):
+        catalog.experiment(effnet_b0)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_paper_variant_is_the_experiment_itself(name):
+    experiment = catalog.get(name)
+    assert catalog.variant(experiment, "paper") is experiment
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("data", ["sample", "synthetic"])
+def test_a_variant_changes_exactly_the_fields_it_lists(name, data):
+    experiment = catalog.get(name)
+    changes = getattr(experiment, data)
+    lines = overrides.difference(overrides.flatten(experiment), overrides.flatten(catalog.variant(experiment, data)))
+    changed = {line.partition(":")[0] for line in lines}
+    flat = overrides.flatten(experiment)
+    assert changed == {
+        path for path, value in changes.items() if flat[path] != (list(value) if isinstance(value, tuple) else value)
+    }
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_variant_puts_its_own_deviations_before_the_recipes(name):
+    experiment = catalog.get(name)
+    sample = catalog.variant(experiment, "sample").deviations
+    assert sample == (*experiment.sample_deviations, *experiment.deviations)
+    assert "Only speed" in catalog.variant(experiment, "synthetic").deviations[0]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_sample_is_no_selection_on_the_test_split(name):
+    data = catalog.variant(catalog.get(name), "sample").data
+    assert data.test_split not in (data.train_split, data.validation_split)
+
+
+def test_the_list_is_grouped_by_paper_and_shows_each_row():
+    text = listing.as_text()
+    for citation, experiments in catalog.by_paper().items():
+        assert citation in text.splitlines()
+        for experiment in experiments:
+            (line,) = [line for line in text.splitlines() if line.split()[:1] == [experiment.name]]
+            assert experiment.paper.row in line
+            assert experiment.summary in line
+    assert "77.1 %" in text
+
+
+def test_the_list_as_json_is_one_object_with_every_experiment():
+    rows = json.loads(listing.as_json())["experiments"]
+    assert [row["name"] for row in rows] == [e.name for group in catalog.by_paper().values() for e in group]
+    assert rows[0]["numbers"]["top1"] == catalog.get(rows[0]["name"]).paper.numbers["top1"]
+    assert set(rows[0]) == {"name", "paper", "row", "numbers", "summary"}

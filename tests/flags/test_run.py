@@ -1,0 +1,299 @@
+"""The command line: every flag, every mistake, and runs that are found in their folders."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from flags import flag_table, run
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
+B0 = "--experiment=effnet_b0"
+
+
+def parse(*arguments):
+    return run.parse(["main.py", *arguments])
+
+
+def write_config(folder, **changes) -> pathlib.Path:
+    config = {"experiment": "effnet_b1", "data": "sample", "overrides": ["train.steps=7"], "seed": 3, **changes}
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+# What a command line means
+
+
+def test_an_experiment_alone_trains_with_every_default():
+    assert dataclasses.asdict(parse(B0)) == {
+        "experiment": "effnet_b0",
+        "overrides": (),
+        "mode": "train",
+        "init_from": None,
+        "model_dir": None,
+        "data_dir": None,
+        "data": "auto",
+        "download": False,
+        "strategy": "auto",
+        "cluster": None,
+        "devices": None,
+        "precision": "auto",
+        "jit_compile": "auto",
+        "seed": 0,
+        "deterministic": False,
+        "split": "test",
+        "images": None,
+        "json": False,
+        "profile": None,
+        "quiet": False,
+        "verbosity": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "value"),
+    [
+        (["--mode=describe"], "mode", "describe"),
+        (["--mode", "prepare"], "mode", "prepare"),
+        (["--model_dir=out"], "model_dir", "out"),
+        (["--data_dir=~/tfds"], "data_dir", str(pathlib.Path("~/tfds").expanduser())),
+        (["--data=sample"], "data", "sample"),
+        (["--download"], "download", True),
+        (["--download=yes"], "download", True),
+        (["--nodownload"], "download", False),
+        (
+            ["--set=train.log_every=1", "--set", "data.mean=1,2,3"],
+            "overrides",
+            ("train.log_every=1", "data.mean=1,2,3"),
+        ),
+        (["--strategy=multi_worker", "--cluster=slurm"], "cluster", "slurm"),
+        (["--cluster=tpu"], "cluster", "tpu"),
+        (["--devices=cpu*2"], "devices", "cpu*2"),
+        (["--devices=GPU:0, gpu:1"], "devices", "gpu:0,gpu:1"),
+        (["--devices=gpu", "--strategy=one_device"], "devices", "gpu:0"),
+        (["--precision=mixed_bfloat16"], "precision", "mixed_bfloat16"),
+        (["--jit_compile=off"], "jit_compile", "off"),
+        (["--seed=7"], "seed", 7),
+        (["--seed=1", "--seed=2"], "seed", 2),
+        (["--deterministic"], "deterministic", True),
+        (["--init_from=weights.h5"], "init_from", "weights.h5"),
+        (["--profile=100,110"], "profile", (100, 110)),
+        (["--mode=describe", "--json"], "json", True),
+        (["--quiet"], "quiet", True),
+        (["--verbosity=1"], "verbosity", 1),
+        (["-v", "-1"], "verbosity", -1),
+        (["--mode=predict", "--images=*.jpg"], "images", "*.jpg"),
+        (["--mode=evaluate", "--split=validation"], "split", "validation"),
+    ],
+)
+def test_a_flag_sets_its_field(arguments, field, value):
+    assert getattr(parse(B0, *arguments), field) == value
+
+
+def test_every_mode_of_the_table_is_accepted():
+    for mode in flag_table.MODES:
+        images = ["--images=*.png"] if mode == "predict" else []
+        assert parse(B0, f"--mode={mode}", *images).mode == mode
+
+
+def test_flags_may_come_from_a_file(empty_folder):
+    (empty_folder / "mine.txt").write_text("--seed=5\n--set=train.steps=3\n")
+    found = parse(B0, "--flagfile=mine.txt")
+    assert (found.seed, found.overrides) == (5, ("train.steps=3",))
+
+
+def test_a_run_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        parse(B0).seed = 1
+
+
+def test_overrides_are_applied_to_the_variant_that_runs():
+    found = parse(B0, "--set=train.global_batch=32")
+    assert found.recipe_for("paper").train.global_batch == 32
+    assert found.recipe_for("sample").train.global_batch == 32
+    assert found.recipe_for("paper").data.name == "imagenet2012"
+    assert found.recipe_for("sample").data.name == "digits"
+    assert found.recipe_for("synthetic").data.name == "synthetic"
+
+
+def test_the_folder_is_the_one_named_or_follows_from_experiment_and_data():
+    assert parse(B0).folder_for("sample") == pathlib.Path("runs/effnet_b0/sample")
+    assert parse(B0, "--model_dir=out").folder_for("sample") == pathlib.Path("out")
+
+
+# Questions that are answered at once
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull", "--helpshort", "-help", "-h"])
+def test_help_shows_every_flag_and_ends(flag, capsys):
+    assert parse("--exeriment=x", flag) is None
+    text = capsys.readouterr().out
+    for name in flag_table.every_flag():
+        assert f"--{name}" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert "python -m trainers.main --experiment=effnet_b0" in text
+
+
+def test_list_experiments_prints_the_table_and_ends(capsys):
+    assert parse("--list_experiments") is None
+    assert "effnet_b7" in capsys.readouterr().out
+
+
+def test_list_experiments_as_json_prints_one_object_and_ends(capsys):
+    assert parse("--list_experiments", "--json") is None
+    assert len(json.loads(capsys.readouterr().out)["experiments"]) >= 8
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--experiment is missing", "--list_experiments"]),
+        (["--exeriment=effnet_b0"], ["--exeriment: no such flag", "Near: --experiment", "--help"]),
+        (["--zzz"], ["--zzz: no such flag", "--help"]),
+        (["--train.steps=3"], ["no such flag", "--set=train.steps="]),
+        (["--experiment=efnet_b0"], ["no such experiment", "Near: effnet_b0"]),
+        (["--experiment="], ["--experiment=: ", "empty"]),
+        ([B0, "--mode=trian"], ["--mode=trian: ", "Near: train.", "Allowed: train, evaluate"]),
+        ([B0, "--mode"], ["--mode: a value is missing", "--mode=train|evaluate"]),
+        ([B0, "--set"], ["--set: a value is missing", "PATH=VALUE"]),
+        ([B0, "--data=papr"], ["Near: paper", "auto, paper, sample, synthetic"]),
+        ([B0, "--precision=bfloat16"], ["Near: mixed_bfloat16", "Allowed: auto, float32"]),
+        ([B0, "--strategy=mirored"], ["Near: mirrored", "multi_worker"]),
+        ([B0, "--jit_compile=true"], ["Allowed: auto, on, off"]),
+        ([B0, "--cluster=k8s"], ["Allowed: tf_config, slurm, tpu"]),
+        ([B0, "--seed=-1"], ["--seed=-1: ", "from 0 to"]),
+        ([B0, "--seed=abc"], ["--seed=abc: ", "whole number"]),
+        ([B0, "--seed=2147483648"], ["from 0 to 2147483647"]),
+        ([B0, "--seed=1.5"], ["whole number"]),
+        ([B0, "--download=maybe"], ["--download=maybe: ", "true or false"]),
+        ([B0, "--nodownload=1"], ["--nodownload=1: ", "takes no value"]),
+        ([B0, "--verbosity=9"], ["--verbosity=9: ", "0 (info)"]),
+        ([B0, "--model_dir="], ["--model_dir=: ", "empty"]),
+        ([B0, "--flagfile=nowhere"], ["nowhere", "flagfile"]),
+        ([B0, "--profile=5"], ["--profile=5: ", "100,110"]),
+        ([B0, "--profile=7,7"], ["--profile=7,7: ", "first smaller"]),
+        ([B0, "--devices=tpu:0"], ["--devices=tpu:0: ", "gpu:0,gpu:1", "cpu*2"]),
+        ([B0, "--devices=cpu*0"], ["cpu*2"]),
+        ([B0, "--devices=gpu*2"], ["gpu:0,gpu:1"]),
+        ([B0, "--devices=gpu:0,gpu"], ["twice"]),
+        ([B0, "--devices=gpu:0,cpu:0"], ["mixes kinds"]),
+        ([B0, "--devices="], ["gpu:0,gpu:1"]),
+        ([B0, "--devices=cpu*2", "--strategy=one_device"], ["--strategy=one_device", "--strategy=mirrored"]),
+        ([B0, "--devices=gpu:0", "--strategy=tpu"], ["--devices=gpu:0", "Leave --devices out"]),
+        ([B0, "--devices=gpu:0", "--cluster=slurm"], ["--devices=gpu:0", "Leave --devices out"]),
+        ([B0, "--cluster=slurm", "--strategy=mirrored"], ["--cluster=slurm", "--strategy=multi_worker"]),
+        ([B0, "--cluster=slurm", "--strategy=tpu"], ["--cluster=slurm", "--strategy=multi_worker"]),
+        ([B0, "--cluster=tpu", "--strategy=multi_worker"], ["--cluster=tpu", "--strategy=tpu"]),
+        ([B0, "--json"], ["--json", "--mode=train", "describe or evaluate or benchmark"]),
+        ([B0, "--json", "--mode=predict", "--images=x"], ["--json", "--mode=predict"]),
+        ([B0, "--split=test"], ["--split", "--mode=evaluate"]),
+        ([B0, "--images=x"], ["--images", "--mode=predict"]),
+        ([B0, "--mode=describe", "--profile=1,2"], ["--profile", "--mode=train"]),
+        ([B0, "--mode=evaluate", "--init_from=x"], ["--init_from", "--mode=train"]),
+        ([B0, "--mode=predict"], ["--images is missing", "--images='photos/*.jpg'"]),
+        (["--mode=evaluate"], ["--mode=evaluate", "--model_dir", "--experiment"]),
+        (["--mode=evaluate", "--model_dir=nowhere"], ["--model_dir=nowhere", "config.json"]),
+        (["effnet_b0"], ["effnet_b0: not a flag", "--experiment=effnet_b0"]),
+        ([B0, "evaluate"], ["--mode=evaluate"]),
+        (["experiment=effnet_b0"], ["Write --experiment=effnet_b0"]),
+        ([B0, "train.steps=3"], ["Write --set=train.steps=3"]),
+        ([B0, "foo"], ["foo: not a flag", "--help"]),
+        ([B0, "-"], ["-: not a flag"]),
+        ([B0, "--set=train.lr=1"], ["--set=train.lr=1: no such field", "schedule.lr_per_256"]),
+        ([B0, "--set=train.steps=x"], ["--set=train.steps=x: ", "whole number"]),
+        ([B0, "--set=train"], ["train is a group"]),
+        ([B0, "--set=data.crop=inceptoin"], ["inception, pad_and_shift, none", "Near: inception"]),
+        ([B0, "--set=train.micro_batches=3"], ["train.micro_batches=3", "train.global_batch=4096"]),
+    ],
+)
+def test_a_mistake_says_what_is_wrong_and_what_to_do(mistake_of, arguments, words):
+    message = mistake_of(parse, *arguments)
+    for word in words:
+        assert word in message
+
+
+def test_what_only_the_sample_refuses_is_said_so(mistake_of):
+    # 128 divides the paper's batch of 4,096, and not the sample's of 64.
+    message = mistake_of(parse, B0, "--set=train.micro_batches=128")
+    assert "train.micro_batches=128" in message and "sample variant" in message and "--data=paper" in message
+    assert parse(B0, "--set=train.micro_batches=128", "--data=paper").data == "paper"
+
+
+def test_a_named_data_set_is_checked_alone():
+    assert parse(B0, "--data=sample", "--set=train.global_batch=9", "--set=train.micro_batches=3").data == "sample"
+
+
+# Runs that are there already
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "export", "report"])
+def test_a_finished_run_says_itself_what_it_is(mode):
+    write_config("out")
+    found = parse(f"--mode={mode}", "--model_dir=out")
+    assert (found.experiment, found.data, found.seed, found.model_dir) == ("effnet_b1", "sample", 3, "out")
+    assert found.recipe_for("sample").train.steps == 7
+
+
+def test_predict_finds_a_finished_run_too():
+    write_config("out")
+    assert parse("--mode=predict", "--model_dir=out", "--images=x.png").experiment == "effnet_b1"
+
+
+def test_overrides_of_the_command_line_come_after_those_of_the_run():
+    write_config("out")
+    found = parse("--mode=evaluate", "--model_dir=out", "--set=train.eval_batch=8", "--seed=4")
+    assert found.overrides == ("train.steps=7", "train.eval_batch=8")
+    assert found.seed == 4
+
+
+def test_the_only_run_of_an_experiment_is_found_in_its_default_folder():
+    write_config("runs/effnet_b1/sample")
+    found = parse("--mode=evaluate", "--experiment=effnet_b1")
+    assert (found.model_dir, found.data) == ("runs/effnet_b1/sample", "sample")
+
+
+def test_of_several_runs_the_user_names_one(mistake_of):
+    write_config("runs/effnet_b1/sample")
+    write_config("runs/effnet_b1/paper", data="paper", overrides=[])
+    message = mistake_of(parse, "--mode=evaluate", "--experiment=effnet_b1")
+    assert "2 runs" in message
+    assert "--model_dir=runs/effnet_b1/paper or --model_dir=runs/effnet_b1/sample" in message
+    assert parse("--mode=evaluate", "--experiment=effnet_b1", "--data=paper").model_dir == "runs/effnet_b1/paper"
+
+
+@pytest.mark.parametrize("flag", ["--experiment=effnet_b0", "--data=paper"])
+def test_a_flag_that_contradicts_the_finished_run_is_refused(flag, mistake_of):
+    write_config("out")
+    message = mistake_of(parse, "--mode=evaluate", "--model_dir=out", flag)
+    assert message.startswith(f"{flag}: the run in out has --")
+
+
+def test_an_experiment_without_a_run_is_left_to_the_mode():
+    assert parse(B0, "--mode=evaluate").model_dir is None
+    assert parse(B0, "--mode=evaluate", "--model_dir=new").model_dir == "new"
+
+
+def test_training_takes_nothing_from_the_folder():
+    write_config("out")
+    assert parse(B0, "--model_dir=out").overrides == ()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"experiment": "effnet_b0"}', "null"])
+def test_a_config_that_cannot_be_read_is_one_clear_line(empty_folder, mistake_of, text):
+    (empty_folder / "config.json").write_text(text)
+    assert "config.json: not the config of a run" in mistake_of(parse, "--mode=evaluate", "--model_dir=.")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"data": "auto"}, {"data": []}, {"overrides": [1]}, {"overrides": "a"}, {"seed": "x"}]
+)
+def test_a_config_with_other_values_is_one_clear_line(mistake_of, changes):
+    write_config("out", **changes)
+    assert "config.json: not the config of a run" in mistake_of(parse, "--mode=evaluate", "--model_dir=out")

@@ -1,0 +1,114 @@
+"""What tests of the trainers share: two logical devices, and small data sets in TFDS's own format on disk."""
+
+import contextlib
+import io
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from trainers.data import sources
+
+# Before any operation runs: TensorFlow fixes its devices then.
+_cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """A MirroredStrategy over two logical CPU devices.
+
+    One for all tests: TensorFlow numbers a strategy's collective operations from the same start, and takes a second
+    strategy's first one for a repetition of the first's.
+    """
+    return tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory):
+    """A TFDS folder in which the embedded sample `digits` is prepared."""
+    folder = tmp_path_factory.mktemp("tfds_digits")
+    sources.prepare("digits", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fake_imagenet(tmp_path_factory):
+    """A TFDS folder that holds a tiny `imagenet2012`, written by TFDS's own builder.
+
+    64 training and 23 validation images of 8 of the 1000 classes, 4 files each, from 40x60 to 90x120 pixels. Every
+    class has a colour of its own, so a net can learn them. The first training images are a gray and a CMYK file.
+    """
+    folder = tmp_path_factory.mktemp("tfds_imagenet")
+    builder = tfds.builder("imagenet2012", data_dir=folder)
+    names = builder.info.features["label"].names[::125]
+    # What reads ImageNet's archives is replaced; what writes stays TFDS's.
+    builder._split_generators = lambda dl_manager: {
+        "train": _imagenet_examples(names, 64, modes=("L", "CMYK")),
+        "validation": _imagenet_examples(names, 23),
+    }
+    write(builder, num_shards=4)
+    return folder
+
+
+def _imagenet_examples(names, count, modes=()):
+    random = np.random.default_rng(count)
+    for index in range(count):
+        label = index % len(names)
+        height, width = random.integers(40, 91), random.integers(60, 121)
+        colour = 255 * np.array([label & 1, label >> 1 & 1, label >> 2 & 1])
+        pixels = np.clip(colour + random.normal(0, 40, (height, width, 3)), 0, 255).astype(np.uint8)
+        mode = modes[index] if index < len(modes) else "RGB"
+        file = io.BytesIO()
+        PIL.Image.fromarray(pixels).convert(mode).save(file, "JPEG", quality=90)
+        file.seek(0)
+        file_name = f"{names[label]}_{index}.JPEG"
+        yield file_name, {"image": file, "label": names[label], "file_name": file_name}
+
+
+def write(builder, num_shards):
+    """Lets a TFDS builder write its data set, without what it prints."""
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(None):
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=num_shards))
+
+
+class _Numbers(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """101 training and 23 test examples whose label is their number."""
+
+    name = "numbers"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(1, 1, 1), encoding_format="png"),
+            "label": tfds.features.ClassLabel(num_classes=101),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(101), "test": self._generate_examples(23)}
+
+    def _generate_examples(self, count):
+        for number in range(count):
+            yield number, {"image": np.full([1, 1, 1], number, np.uint8), "label": number}
+
+
+@pytest.fixture(scope="session")
+def numbers_builder(tmp_path_factory):
+    """The prepared TFDS builder of 101 training and 23 test examples, labelled by number, in 20 files each."""
+    builder = _Numbers(data_dir=tmp_path_factory.mktemp("tfds_numbers"))
+    write(builder, num_shards=20)
+    return builder
+
+
+@pytest.fixture(scope="session")
+def numbers(numbers_builder):
+    return sources.DataSet(numbers_builder)

@@ -1,0 +1,262 @@
+"""The loop on a small network without batch norm, whose steps can be compared to the last digits, and on EfficientNet."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_models
+from flags.recipe import Train
+from tf_models.layers.noise import Dropout
+from trainers.loop import EvalLoop, TrainLoop, is_batch_norm
+from trainers.optimizers.loss_scale import LossScale
+from trainers.optimizers.rmsprop import RMSPropTF1
+from trainers.optimizers.weight_average import WeightAverage
+from trainers.state import TrainState
+
+BATCH = 8
+CLASSES = 3
+RECIPE = dict(global_batch=BATCH, steps=100, eval_every=10, checkpoint_every=10)
+
+
+class Task:
+    """A classification without a pipeline."""
+
+    metric_names = ("loss", "top1")
+
+    def losses(self, model, batch, training):
+        logits = model(batch["image"], training=training)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
+        return losses, {"top1": tf.cast(tf.math.in_top_k(batch["label"], logits, 1), tf.float32)}
+
+
+def small_network():
+    inputs = keras.Input((6, 6, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(inputs)
+    x = Dropout(0.3, name="drop")(keras.layers.Flatten()(x))
+    return keras.Model(inputs, keras.layers.Dense(CLASSES, name="predictions")(x))
+
+
+def batches(count=50, size=6):
+    """`count` global batches: dicts of arrays."""
+    random = np.random.default_rng(1)
+    return {
+        "image": random.normal(size=(count * BATCH, size, size, 3)).astype("float32"),
+        "label": random.integers(0, CLASSES, count * BATCH),
+    }
+
+
+def make(strategy, build=small_network, weight_decay=0.0, average=False, loss_scale=None, lr=0.05, **recipe):
+    """A loop and its state, with the same initial weights whatever the strategy."""
+    keras.utils.set_random_seed(7)
+    with strategy.scope():
+        model = build()
+        optimizer = RMSPropTF1(lr)
+        optimizer.build(model.trainable_variables)
+        state = TrainState(
+            model=model,
+            optimizer=optimizer,
+            average=WeightAverage([*model.trainable_weights, *model.non_trainable_weights], 0.9) if average else None,
+            loss_scale=loss_scale() if loss_scale else None,
+        )
+    train = Train(**(RECIPE | recipe))
+    return TrainLoop(strategy=strategy, task=Task(), state=state, recipe=train, weight_decay=weight_decay, seed=3), state
+
+
+def feed(strategy, data):
+    def per_replica(context):
+        size = context.get_per_replica_batch_size(BATCH)
+        return tf.data.Dataset.from_tensor_slices(data).batch(size, drop_remainder=True)
+
+    return iter(strategy.distribute_datasets_from_function(per_replica))
+
+
+def one_device():
+    return tf.distribute.OneDeviceStrategy("cpu:0")
+
+
+def weights_after(strategy, steps=5, data=None, **options):
+    loop, state = make(strategy, **options)
+    numbers = loop.run(feed(strategy, data or batches()), steps)
+    return [w.numpy() for w in state.model.weights], numbers, state
+
+
+# A sum over eight examples in another order: a few roundings of float32, amplified by five steps.
+CLOSE = dict(rtol=1e-4, atol=2e-6)
+
+
+def assert_close(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, **CLOSE)
+
+
+def test_two_replicas_end_in_the_weights_of_one(two_replicas):
+    one, numbers_of_one, _ = weights_after(one_device(), weight_decay=0.1)
+    two, numbers_of_two, _ = weights_after(two_replicas, weight_decay=0.1)
+    assert_close(one, two)
+    for name in ("loss", "top1", "gradient_norm", "parameter_norm", "l2"):
+        assert numbers_of_two[name] == pytest.approx(numbers_of_one[name], rel=1e-4)
+
+
+@pytest.mark.parametrize("micro_batches", [2, 8])
+def test_micro_batches_end_in_the_weights_of_the_whole_batch(micro_batches):
+    whole, *_ = weights_after(one_device())
+    parts, *_ = weights_after(one_device(), micro_batches=micro_batches)
+    assert_close(whole, parts)
+
+
+def tiny_efficientnet():
+    return tf_models.build_model(
+        "efficientnet", num_classes=CLASSES, input_shape=(32, 32, 3), width=0.1, depth=0.1, survival_probability=0.5
+    )
+
+
+def test_replicas_with_equal_statistics_train_efficientnet_like_one(two_replicas):
+    """Batch norm normalises by the replica's own images; with the same images on both, that is the whole batch's."""
+    data = batches(3, size=32)
+    for values in data.values():
+        shaped = values.reshape(-1, 2, BATCH // 2, *values.shape[1:])
+        shaped[:, 1] = shaped[:, 0]
+    one, *_ = weights_after(one_device(), steps=2, data=data, build=tiny_efficientnet, lr=0.01)
+    two, *_ = weights_after(two_replicas, steps=2, data=data, build=tiny_efficientnet, lr=0.01)
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)  # normalised twice over a dozen layers
+
+
+def test_replicas_hold_the_same_statistics_after_every_step(two_replicas):
+    loop, state = make(two_replicas, build=tiny_efficientnet, average=True)
+    loop.run(feed(two_replicas, batches(3, size=32)), 1)
+    statistics = [*state.statistics, *state.average.variables]
+    assert len(state.statistics) > 10
+    for variable in statistics:
+        first, second = two_replicas.experimental_local_results(getattr(variable, "value", variable))
+        np.testing.assert_array_equal(first.numpy(), second.numpy())
+
+
+def test_moving_statistics_are_the_mean_over_replicas(two_replicas):
+    data = batches(1, size=32)
+    loop, state = make(two_replicas, build=tiny_efficientnet)
+    loop.run(feed(two_replicas, data), 1)
+    halves = []
+    for half in (slice(0, BATCH // 2), slice(BATCH // 2, BATCH)):
+        keras.utils.set_random_seed(7)
+        model = tiny_efficientnet()
+        model(data["image"][half], training=True)
+        halves.append(model.get_layer("stem_bn").moving_variance.numpy())
+    ours = state.model.get_layer("stem_bn").moving_variance.numpy()
+    np.testing.assert_allclose(ours, (halves[0] + halves[1]) / 2, rtol=1e-5)
+
+
+def test_calls_of_different_lengths_are_traced_once():
+    strategy = one_device()
+    loop, _ = make(strategy, average=True)
+    data = feed(strategy, batches())
+    for steps in (1, 5, 2, 7):
+        loop.run(data, steps)
+    assert loop.traces == 1
+
+
+def test_the_cut_into_calls_changes_nothing():
+    strategy = one_device()
+    whole, _, _ = weights_after(strategy, steps=6, average=True)
+    loop, state = make(strategy, average=True)
+    data = feed(strategy, batches())
+    for steps in (1, 3, 2):
+        loop.run(data, steps)
+    for a, b in zip(whole, state.model.weights, strict=True):
+        np.testing.assert_array_equal(a, b.numpy())
+
+
+def test_weight_decay_equals_the_l2_term_in_the_loss():
+    strategy, decay = one_device(), 0.05
+    loop, state = make(strategy, weight_decay=decay)
+    reference_loop, reference = make(strategy)
+
+    class WithL2(Task):
+        def losses(self, model, batch, training):
+            losses, metrics = super().losses(model, batch, training)
+            l2 = tf.add_n([tf.reduce_sum(v**2) / 2 for v in model.trainable_variables])
+            return losses + decay * l2, metrics
+
+    reference_loop._task = WithL2()
+    loop.run(feed(strategy, batches()), 4)
+    reference_loop.run(feed(strategy, batches()), 4)
+    assert_close([w.numpy() for w in state.model.weights], [w.numpy() for w in reference.model.weights])
+
+
+def test_weight_decay_leaves_batch_norm_alone_and_takes_biases():
+    kinds = {v.path.split("/")[-2]: is_batch_norm(v) for v in tiny_efficientnet().trainable_variables}
+    assert [name for name, spared in kinds.items() if spared] == [name for name in kinds if name.endswith("bn")]
+    assert not kinds["predictions"] and not kinds["block2a_se_reduce"]
+
+
+def test_clipping_bounds_the_whole_gradient():
+    strategy = one_device()
+    data = batches(1)
+    loop, state = make(strategy, clip_norm=1e-3)
+    before = [v.numpy() for v in state.model.trainable_variables]
+    numbers = loop.run(feed(strategy, data), 1)
+    assert numbers["gradient_norm"] > 1e-3
+    # The first step of RMSProp is lr * g / sqrt(0.9 + 0.1 * g^2 + eps), hence nearly lr / sqrt(0.901) * g.
+    moved = np.sqrt(sum(np.sum((v.numpy() - b) ** 2) for v, b in zip(state.model.trainable_variables, before)))
+    assert moved == pytest.approx(0.05 * 1e-3 / np.sqrt(0.901), rel=1e-3)
+
+
+@pytest.mark.parametrize("position", [0, 3])
+def test_a_loss_that_is_not_finite_names_its_step(position):
+    strategy = one_device()
+    data = batches()
+    data["image"][position * BATCH] = np.nan
+    loop, _ = make(strategy)
+    assert loop.run(feed(strategy, data), 6)["first_nonfinite"] == position
+
+
+def test_a_healthy_call_names_no_step():
+    assert weights_after(one_device())[1]["first_nonfinite"] == -1
+
+
+def test_an_overflow_under_loss_scaling_skips_the_update_and_lowers_the_scale():
+    strategy = one_device()
+    loop, state = make(strategy, loss_scale=lambda: LossScale(initial=2.0**127), lr=0.05)
+    before = [w.numpy() for w in state.model.weights]
+    numbers = loop.run(feed(strategy, batches()), 1)
+    assert numbers["first_nonfinite"] == -1 and int(state.step.numpy()) == 1
+    for a, b in zip(before, state.model.weights, strict=True):
+        np.testing.assert_array_equal(a, b.numpy())
+    assert float(state.loss_scale.variables[0]) == 2.0**126
+
+
+def test_loss_scaling_changes_no_update():
+    plain, *_ = weights_after(one_device())
+    scaled, *_ = weights_after(one_device(), loss_scale=LossScale)
+    assert_close(plain, scaled)
+
+
+def test_a_stop_asked_on_one_replica_is_seen_in_the_numbers(two_replicas):
+    loop, _ = make(two_replicas)
+    data = feed(two_replicas, batches())
+    assert loop.run(data, 1, stop=False)["stops"] == 0
+    assert loop.run(data, 1, stop=True)["stops"] == 2
+
+
+def test_evaluation_counts_each_example_by_its_weight(two_replicas):
+    data = batches(2)
+    data["weight"] = np.r_[np.ones(11), np.zeros(5)].astype("float32")
+    with two_replicas.scope():
+        model = small_network()
+    numbers = EvalLoop(strategy=two_replicas, task=Task(), model=model).run(feed(two_replicas, data), 2)
+    logits = model(data["image"][:11])
+    expected = tf.nn.sparse_softmax_cross_entropy_with_logits(data["label"][:11], logits)
+    assert numbers["examples"] == 11
+    assert numbers["loss"] == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)
+    assert numbers["top1"] == pytest.approx(np.mean(np.argmax(logits, 1) == data["label"][:11]))
+
+
+def test_xla_takes_the_same_steps():
+    strategy = one_device()
+    plain, *_ = weights_after(strategy, steps=3)
+    keras.utils.set_random_seed(7)
+    loop, state = make(strategy)
+    loop._gradients = tf.function(loop._forward_backward, jit_compile=True)
+    loop.run(feed(strategy, batches()), 3)
+    assert_close(plain, [w.numpy() for w in state.model.weights])

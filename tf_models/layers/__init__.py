@@ -1,0 +1,1 @@
+"""The pieces the papers define, and the kernels that make them fast."""

@@ -1,0 +1,97 @@
+"""Dropout whose masks do not depend on how a batch is split over replicas and micro-batches.
+
+Keras draws a mask of the batch's shape from a counter that each layer keeps, so two replicas, or a run resumed at
+another step, see other masks. Here the mask of an example is a pure function of the step's seed, the layer's name and the
+example's place in the global batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import math
+import zlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+_PHILOX = 1  # its output is the same on every kind of device
+_WORDS_PER_COUNT = 4  # what Philox makes of one value of its counter
+_DRAWS = 2.0**32  # as many integers can be drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stream:
+    """A step's random stream: Philox key [1] and upper counter word [] (both scrambled seed), and where to begin in it."""
+
+    key: tf.Tensor
+    counter_high: tf.Tensor
+    first_example: tf.Tensor
+
+
+_stream: contextvars.ContextVar[_Stream | None] = contextvars.ContextVar("draws", default=None)
+
+
+@contextlib.contextmanager
+def draws(seed: tf.Tensor, first_example: tf.Tensor | int = 0) -> Iterator[None]:
+    """Makes every `Dropout` called inside draw from `seed`.
+
+    Open it in the thread that calls the model, hence inside the function that `strategy.run` calls.
+
+    Args:
+        seed: [2], int32 or int64; a different one for each step.
+        first_example: index in the global batch of the first example that the layers will see.
+    """
+    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+    token = _stream.set(
+        _Stream(key=key, counter_high=tf.bitcast(counter[1], tf.int64), first_example=tf.cast(first_example, tf.int64))
+    )
+    try:
+        yield
+    finally:
+        _stream.reset(token)
+
+
+@keras.saving.register_keras_serializable(package="tf_models")
+class Dropout(keras.layers.Dropout):
+    """`keras.layers.Dropout` that draws from `draws` where one is open, and from its own seed elsewhere.
+
+    With `noise_shape=(None, 1, 1, 1)` it is stochastic depth: it drops whole examples.
+    """
+
+    def call(self, inputs, training=False):
+        stream = _stream.get()
+        if stream is None or not training or self.rate == 0:
+            return super().call(inputs, training=training)
+        if self.rate == 1:
+            return tf.zeros_like(inputs)
+        keep = _draw(stream, zlib.crc32(self.name.encode()), self._mask_shape(inputs)) >= _DRAWS * (self.rate - 0.5)
+        return inputs * (tf.cast(keep, inputs.dtype) * tf.cast(1 / (1 - self.rate), inputs.dtype))
+
+    def _mask_shape(self, inputs) -> list[int | tf.Tensor]:
+        """The shape of the mask, in Python integers as far as they are known."""
+        noise_shape = self.noise_shape or (None,) * inputs.shape.rank
+        dynamic = tf.shape(inputs)
+        known = [given or size for given, size in zip(noise_shape, inputs.shape, strict=True)]
+        return [dynamic[axis] if size is None else size for axis, size in enumerate(known)]
+
+
+def _draw(stream: _Stream, layer: int, shape: list[int | tf.Tensor]) -> tf.Tensor:
+    """Draws float32 integers of `shape`, uniform from -2^31 to 2^31; row i belongs to example `first_example` + i.
+
+    A row begins at a new value of the counter, whatever its length, so that it can be drawn alone. Integers, because
+    XLA makes other fractions than TensorFlow from the same random bits.
+    """
+    elements = math.prod(shape[1:])
+    counts = (elements + _WORDS_PER_COUNT - 1) // _WORDS_PER_COUNT
+    counter = tf.stack([stream.first_example * tf.cast(counts, tf.int64), stream.counter_high + layer])
+    drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=tf.stack([shape[0], counts * _WORDS_PER_COUNT]),
+        key=stream.key,
+        counter=tf.bitcast(counter, tf.uint64),
+        alg=_PHILOX,
+        dtype=tf.int32,
+    )
+    return tf.reshape(tf.cast(drawn[:, :elements], tf.float32), tf.stack(shape))

@@ -1,0 +1,156 @@
+"""Published and own weight files -> our models.
+
+`files` reads each kind of file under its own names; a module for each family of networks translates names that are not
+ours; here all kinds are checked and assigned alike. A further family is a further entry in `_TRANSLATIONS`.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import re
+
+import keras
+
+from tf_models.weights import efficientnet, files
+
+__all__ = ["HEAD", "Loaded", "load_weights"]
+
+HEAD = "predictions"  # the classifier of every image model here
+_TRANSLATIONS = {files.TF1: [efficientnet.from_tf1], files.PYTORCH: [efficientnet.from_pytorch]}
+_BLOCK = re.compile(r"(^|[/._])(blocks?|layers?|stage|stack)[_.]?\d")
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What became of a weight file; as a string, one line for the user.
+
+    Attributes:
+        path: the file that was read.
+        kind: "Keras", "TF1 checkpoint" or "safetensors".
+        model: the model's name.
+        assigned: number of weight arrays set in the model.
+        unused: what the file has and the model did not take: layer or label -> number of arrays.
+        initial: layers of the model that keep their initial values.
+        file_classes: number of classes in the file; None if it has no head.
+        model_classes: number of classes of the model; None if it has no head.
+    """
+
+    path: str
+    kind: str
+    model: str
+    assigned: int
+    unused: dict[str, int]
+    initial: tuple[str, ...]
+    file_classes: int | None
+    model_classes: int | None
+
+    def __str__(self) -> str:
+        parts = [f"{self.path} ({self.kind}): {self.assigned} arrays loaded into {self.model}"]
+        if self.initial and self.file_classes is None:
+            parts.append(f"head with {self.model_classes} classes left as initialised, the file has none")
+        elif self.initial:
+            parts.append(f"head replaced: {self.file_classes} -> {self.model_classes} classes")
+        if self.unused:
+            parts.append("not used: " + ", ".join(f"{label} ({count})" for label, count in self.unused.items()))
+        return "; ".join(parts)
+
+
+def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
+    """Sets the model's weights from a file of any supported kind, all of them or, after an error, none.
+
+    Only the head may stay as it is: if the file has none, or one with another number of classes.
+
+    Args:
+        model: a model of this package. Weights are matched by name, so it may stand in any distribution strategy.
+        path: a Keras file (.keras, .weights.h5, .h5; ours or of keras.applications), a .safetensors file with PyTorch's
+            names, a TF1 checkpoint (prefix, .index file or folder; moving averages are preferred), or a run folder.
+
+    Returns:
+        What was assigned, what of the file was not used and which layers were left at their initial values.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: the file is damaged or of an unknown kind, or does not fit the model in names or shapes.
+    """
+    file = files.read(path)
+    targets = _targets(model)
+    arrays = _with_our_names(file, model, targets)
+    classes, model_classes = _classes(arrays), _classes(targets)
+    keeps_head = model_classes is not None and classes != model_classes
+    wanted = {name: variable for name, variable in targets.items() if not (keeps_head and name[0] == HEAD)}
+    _check(file, model, arrays, targets, wanted)
+    for name, variable in wanted.items():
+        variable.assign(arrays[name])
+    unused = collections.Counter(layer or weight for layer, weight in arrays if (layer, weight) not in wanted)
+    return Loaded(
+        path=file.path,
+        kind=file.kind,
+        model=model.name,
+        assigned=len(wanted),
+        unused=dict(unused + file.ignored),
+        initial=(HEAD,) if keeps_head else (),
+        file_classes=classes,
+        model_classes=model_classes,
+    )
+
+
+def _targets(model: keras.Model) -> dict[files.Name, keras.Variable]:
+    """The model's weights by (layer, weight); the weights of a sublayer by (layer/sublayer, weight)."""
+    targets = {}
+    for variable in model.weights:
+        layer, _, weight = variable.path.rpartition("/")
+        targets[layer, weight] = variable
+    if len(targets) != len(model.weights):
+        raise ValueError(f"model={model.name!r}: two of its weights have one name, so a file cannot tell them apart")
+    return targets
+
+
+def _with_our_names(file: files.WeightFile, model: keras.Model, targets: dict) -> files.Arrays:
+    """Translates the file's names, and numbers within a layer, to those of `targets`; an unknown name stays."""
+    if file.kind == files.KERAS:
+        weights = collections.defaultdict(list)
+        for layer, weight in targets:
+            weights[layer].append(weight)
+        positions = {(layer, i): (layer, weight) for layer in weights for i, weight in enumerate(weights[layer])}
+        return {positions.get(name, name): array for name, array in file.arrays.items()}
+    layers = [layer.name for layer in model.layers]
+    for translate in _TRANSLATIONS[file.kind]:
+        arrays = translate(file.arrays, layers)
+        if arrays is not None:
+            return arrays
+    example = ", ".join("/".join(map(str, name)) for name in list(file.arrays)[:2]) or "no weights"
+    raise ValueError(f"{file.path}: a {file.kind} of no known network ({example}); use a file of {model.name}")
+
+
+def _classes(weights: dict) -> int | None:
+    kernel = weights.get((HEAD, "kernel"))
+    return None if kernel is None else kernel.shape[-1]
+
+
+def _check(file: files.WeightFile, model: keras.Model, arrays: files.Arrays, targets: dict, wanted: dict) -> None:
+    """Raises ValueError unless every wanted weight is there in its shape, and the file is not of a larger network."""
+
+    def refuse(names: list[files.Name], what: str, detail: str = "") -> None:
+        if names:
+            layer, weight = names[0]
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ValueError(
+                f"{file.path}: {what} {layer}/{weight}{detail}{more}; use a file of {model.name}, or build the model "
+                "that the file is of"
+            )
+
+    layers = {layer for layer, _ in targets}
+    # A larger variant of the same family has all our layers in our shapes, and further blocks.
+    strange = [
+        (layer, weight)
+        for layer, weight in arrays
+        if (layer, weight) not in targets and (layer in layers or _BLOCK.search(layer))
+    ]
+    misshapen = [name for name in wanted if name in arrays and arrays[name].shape != tuple(wanted[name].shape)]
+    refuse([name for name in wanted if name not in arrays], f"lacks weights of {model.name}:")
+    refuse(strange, f"has weights that {model.name} lacks:")
+    if misshapen:
+        found, expected = arrays[misshapen[0]].shape, tuple(wanted[misshapen[0]].shape)
+        refuse(misshapen, "wrong shape of", f" (the file has {found}, {model.name} expects {expected})")

@@ -1,0 +1,68 @@
+"""EfficientNet's layers under the names of its authors' TF1 checkpoints and of its PyTorch port.
+
+The port is lukemelas/EfficientNet-PyTorch. keras.applications has our own names. Both others number the blocks through,
+and TensorFlow also numbers the layers inside a block, so a name depends on whether the block has an expansion.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from tf_models.weights import files
+
+_PYTORCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+
+
+def from_tf1(arrays: files.Arrays, layers: Sequence[str]) -> files.Arrays | None:
+    """Gives arrays of a TF1 checkpoint our names; those unknown keep theirs. None if they are of another family."""
+    stem = "stem/conv2d"
+    scope = next((module.removesuffix(stem) for module, _ in arrays if module.endswith(stem)), None)
+    if scope is None:
+        return None
+    ours = {scope + tf1: layer for tf1, _, layer in _modules(layers)}
+    return {
+        (ours.get(module, module), "kernel" if weight == "depthwise_kernel" else weight): array
+        for (module, weight), array in arrays.items()
+    }
+
+
+def from_pytorch(arrays: files.Arrays, layers: Sequence[str]) -> files.Arrays | None:
+    """Gives arrays of the PyTorch port our names and axes; unknown names stay. None if they are of another family."""
+    if ("_conv_stem", "weight") not in arrays:
+        return None
+    ours = {pytorch: layer for _, pytorch, layer in _modules(layers)}
+    translated = {}
+    for (module, weight), array in arrays.items():
+        layer = ours.get(module, module)
+        names = _PYTORCH_NORM if layer.endswith("bn") else {"weight": "kernel"}
+        array = files.keras_layout(array, is_depthwise=layer.endswith("dwconv"))
+        translated[layer, names.get(weight, weight)] = array
+    return translated
+
+
+def _modules(layers: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yields (TF1 module without its scope, PyTorch module, our layer) for a model with `layers`, in their order."""
+    yield "stem/conv2d", "_conv_stem", "stem_conv"
+    yield "stem/tpu_batch_normalization", "_bn0", "stem_bn"
+    blocks = [layer.removesuffix("dwconv") for layer in layers if layer.endswith("dwconv")]
+    for index, block in enumerate(blocks):
+        tf1, pytorch = f"blocks_{index}/", f"_blocks.{index}."
+        convs, norms = _numbered(tf1 + "conv2d"), _numbered(tf1 + "tpu_batch_normalization")
+        if f"{block}expand_conv" in layers:
+            yield next(convs), f"{pytorch}_expand_conv", f"{block}expand_conv"
+            yield next(norms), f"{pytorch}_bn0", f"{block}expand_bn"
+        yield f"{tf1}depthwise_conv2d", f"{pytorch}_depthwise_conv", f"{block}dwconv"
+        yield next(norms), f"{pytorch}_bn1", f"{block}bn"
+        yield f"{tf1}se/conv2d", f"{pytorch}_se_reduce", f"{block}se_reduce"
+        yield f"{tf1}se/conv2d_1", f"{pytorch}_se_expand", f"{block}se_expand"
+        yield next(convs), f"{pytorch}_project_conv", f"{block}project_conv"
+        yield next(norms), f"{pytorch}_bn2", f"{block}project_bn"
+    yield "head/conv2d", "_conv_head", "top_conv"
+    yield "head/tpu_batch_normalization", "_bn1", "top_bn"
+    yield "head/dense", "_fc", "predictions"
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """Counts as TF1 does: name, name_1, name_2, .."""
+    return itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))

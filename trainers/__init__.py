@@ -1,0 +1,1 @@
+"""How an experiment is trained, measured and exported."""

@@ -1,0 +1,68 @@
+"""From a session to what trains it: the state, the loop, the stream of data."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from trainers.data import stream
+from trainers.loop import TrainLoop
+from trainers.optimizers import build_optimizer
+from trainers.optimizers.loss_scale import LossScale
+from trainers.optimizers.weight_average import WeightAverage
+from trainers.session import Session
+from trainers.state import TrainState
+
+
+def build_state(session: Session) -> TrainState:
+    """Model, optimizer and weight average, made in the strategy's scope."""
+    ema_decay = session.recipe.train.ema_decay
+    with session.strategy.scope():
+        model = session.task.build_model()
+        optimizer = build_optimizer(session.recipe.optimizer, session.schedule)
+        optimizer.build(model.trainable_variables)
+        return TrainState(
+            model=model,
+            optimizer=optimizer,
+            average=WeightAverage([*model.trainable_weights, *model.non_trainable_weights], ema_decay)
+            if ema_decay
+            else None,
+            loss_scale=LossScale() if session.precision == "mixed_float16" else None,
+        )
+
+
+def build_loop(session: Session, state: TrainState) -> TrainLoop:
+    return TrainLoop(
+        strategy=session.strategy,
+        task=session.task,
+        state=state,
+        recipe=session.recipe.train,
+        weight_decay=session.recipe.optimizer.weight_decay,
+        seed=session.run.seed,
+        jit_compile=session.jit_compile,
+    )
+
+
+def training_data(session: Session, *, first_step: int) -> tf.distribute.DistributedDataset:
+    """The endless stream of training batches from `first_step` on, one batch per replica and step."""
+    return session.strategy.distribute_datasets_from_function(
+        lambda context: training_batches(session, first_step, session.recipe.train.global_batch, context)
+    )
+
+
+def first_inputs(session: Session, count: int = 64) -> tf.Tensor:
+    """The first `count` augmented training images, as the network gets them: [count, height, width, 3] in 0..255."""
+    count = min(count, session.recipe.train.global_batch)
+    batches = training_batches(session, 0, count, tf.distribute.InputContext())
+    return next(iter(batches))["image"]
+
+
+def training_batches(session: Session, first_step: int, global_batch: int, context: tf.distribute.InputContext):
+    return stream.training_batches(
+        session.dataset.split(session.recipe.data.train_split),
+        session.task.training_example,
+        seed=session.run.seed,
+        first_step=first_step,
+        global_batch=global_batch,
+        shuffle_window=session.recipe.data.shuffle_window,
+        context=context,
+    )

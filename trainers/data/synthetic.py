@@ -1,0 +1,84 @@
+"""A made-up data set of ImageNet's shape, to measure and to try things without data: the whole pipeline runs on it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from trainers.data.sources import split_instructions
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticSplit:
+    """Some of the positions of a synthetic split; a record is a position (int64)."""
+
+    num_examples: int
+    shard_sizes: tuple[int, ...]
+    _skips: tuple[int, ...]
+    _images: tf.Tensor  # [images] encoded
+    _num_classes: int
+
+    def read(self, shard: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
+        begin = tf.gather(tf.constant(self._skips, tf.int64), shard) + skip
+        return tf.data.Dataset.range(begin, begin + take)
+
+    def parse(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
+        image = tf.gather(self._images, record % tf.size(self._images, out_type=tf.int64))
+        return {"image": image, "label": record % self._num_classes}
+
+
+class SyntheticDataSet:
+    """A few random JPEG images, repeated as often as asked; labels go round. Splits: train, validation, test.
+
+    Args:
+        num_test: examples of `test`, and of `validation`, which is the same.
+        size: (height, width) of the images in pixels; a file has about 110 KB at the default, as ImageNet's have.
+        num_images: how many different images there are.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 1000,
+        num_train: int = 1_281_167,
+        num_test: int = 512,
+        size: tuple[int, int] = (375, 500),
+        num_images: int = 64,
+        seed: int = 0,
+    ):
+        self.name = "synthetic"
+        self.num_classes = num_classes
+        self.class_names = tuple(f"class {label}" for label in range(num_classes))
+        self._images = _random_images(num_images, size, seed)
+        lengths = {"train": num_train, "validation": num_test, "test": num_test}
+        template = tfds.core.ShardedFileTemplate(dataset_name="synthetic", data_dir="", filetype_suffix="none")
+        self._splits = tfds.core.SplitDict(
+            tfds.core.SplitInfo(name=name, shard_lengths=[length], num_bytes=0, filename_template=template)
+            for name, length in lengths.items()
+        )
+
+    def split(self, expression: str) -> SyntheticSplit:
+        """The examples of a split, in the language of `sources.DataSet.split`."""
+        parts = split_instructions(self._splits, expression, self.name)
+        return SyntheticSplit(
+            num_examples=sum(part.take for part in parts),
+            shard_sizes=tuple(part.take for part in parts),
+            _skips=tuple(part.skip for part in parts),
+            _images=self._images,
+            _num_classes=self.num_classes,
+        )
+
+
+def _random_images(count: int, size: tuple[int, int], seed: int) -> tf.Tensor:
+    """Soft coloured noise, as hard to compress and to decode as a photograph: [count] JPEG files."""
+
+    def image(index):
+        coarse, fine = tf.unstack(tf.random.split(tf.stack([seed, index]), 2, alg="philox"))
+        patches = tf.random.stateless_uniform([1, 12, 16, 3], coarse, 0.0, 255.0, alg="philox")
+        grain = tf.random.stateless_normal([*size, 3], fine, stddev=16.0, alg="philox")
+        pixels = tf.image.resize(patches, size, "bicubic")[0] + grain
+        return tf.io.encode_jpeg(tf.saturate_cast(pixels, tf.uint8), quality=90)
+
+    return tf.stack([image(index) for index in range(count)])

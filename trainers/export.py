@@ -1,0 +1,96 @@
+"""`--mode=export`: a SavedModel that takes what a client has, checked against the live model as it is written."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from flags.errors import RunError
+from flags.run import Run
+from trainers.data import stream
+from trainers.evaluate import load_finished
+from trainers.session import Session, open_session
+
+
+def export(run: Run) -> None:
+    """Writes the SavedModel of a finished run again."""
+    session = open_session(run)
+    difference = write_saved_model(session, load_finished(session))
+    print(
+        f"{session.folder.saved_model}: written; differs from the live model by at most {difference:.1e}",
+        file=sys.stdout,
+    )
+
+
+def write_saved_model(session: Session, model: keras.Model) -> float:
+    """Exports `model` into the run's folder; returns the largest difference of a probability to the live model.
+
+    The default signature takes `images`: encoded images ([batch] strings: JPEG, PNG, BMP or GIF, any sizes, gray or
+    colour) and returns `probabilities` [batch, classes], `class_ids` and `class_names` [batch, k], best first. It needs
+    nothing of this project and no Keras to load.
+
+    Raises:
+        RunError: what was written does not compute what the live model computes.
+    """
+    target = session.folder.saved_model
+    aside = target.with_name(".saved_model.writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    live = single_device_copy(model)
+    _write(session, live, aside)
+    difference = _check(session, live, aside)
+    shutil.rmtree(target, ignore_errors=True)
+    aside.rename(target)
+    return difference
+
+
+def single_device_copy(model: keras.Model) -> keras.Model:
+    """The same model and weights outside any distribution strategy, in float32."""
+    config = keras.saving.serialize_keras_object(model)
+    with keras.device("cpu:0"):
+        copy = keras.saving.deserialize_keras_object(_in_float32(config))
+    copy.set_weights([np.asarray(weight) for weight in model.get_weights()])
+    return copy
+
+
+def _in_float32(config):
+    """A model's config with every mixed-precision policy replaced: a server computes in float32."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {"name": "float32"}}
+        return {key: _in_float32(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float32(value) for value in config)
+    return config
+
+
+def _write(session: Session, model: keras.Model, path: pathlib.Path) -> None:
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serving_default",
+        lambda images: session.task.predict(model, images),
+        input_signature=[tf.TensorSpec([None], tf.string, name="images")],
+    )
+    archive.write_out(str(path), verbose=False)
+
+
+def _check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
+    """Loads what was written and compares it with the live model on real test images."""
+    images = first_images(session, 8)
+    served = tf.saved_model.load(str(path)).signatures["serving_default"](images=images)["probabilities"].numpy()
+    live = session.task.predict(model, images)["probabilities"].numpy()
+    difference = float(np.max(np.abs(served - live)))
+    if not difference < 1e-5:
+        raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")
+    return difference
+
+
+def first_images(session: Session, count: int) -> tf.Tensor:
+    """The first `count` encoded images of the test split: [count] strings."""
+    split = session.dataset.split(session.recipe.data.test_split)
+    return tf.stack([example["image"] for example in stream.examples(split).take(count)])

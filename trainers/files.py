@@ -1,0 +1,29 @@
+"""Writing a file so that a reader, or a run after a crash, sees the old content or the new, never a part."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+
+def fsync(path: pathlib.Path) -> None:
+    """Waits until a file's content, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Replaces `path` by `text` in one step."""
+    aside = path.with_name(f".{path.name}.writing")
+    aside.write_text(text)
+    fsync(aside)
+    os.replace(aside, path)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")

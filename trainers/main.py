@@ -1,0 +1,91 @@
+"""The entry point: `python -m trainers.main --experiment=NAME`. Flags to mode, mistakes to one line and a status.
+
+Status: 0 done; 2 a mistake of the user; 75 stopped by a signal with everything saved; 1 anything else. Mistakes in
+the flags end here before TensorFlow is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+
+from absl import logging
+
+from flags import run as run_flags
+from flags.errors import RunError, UserError
+
+STOPPED = 75
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line; returns the exit status."""
+    try:
+        run = run_flags.parse(argv)
+    except UserError as error:
+        return _fail(error, 2)
+    if run is None:  # --help or --list_experiments: answered
+        return 0
+    from trainers.signals import Stopped
+
+    try:
+        _load_tensorflow(logging.ERROR if run.quiet else run.verbosity)
+        mode = importlib.import_module(f"trainers.{run.mode}")
+        getattr(mode, run.mode)(run)
+    except UserError as error:
+        return _fail(error, 2)
+    except RunError as error:
+        return _fail(error, 1)
+    except Exception as error:
+        explained = _explain(error)
+        if explained is None:
+            raise
+        return _fail(explained, 2)
+    except Stopped as stopped:
+        return _fail(stopped, STOPPED)
+    except KeyboardInterrupt:
+        return _fail("interrupted before there was anything to save", STOPPED)
+    return 0
+
+
+def _fail(message: object, status: int) -> int:
+    print(f"{message}", file=sys.stderr)
+    return status
+
+
+def _explain(error: Exception) -> UserError | None:
+    """The line for what TensorFlow says of damaged data; None if it is a fault of the program."""
+    from trainers.data import sources
+
+    return sources.explain(error)
+
+
+def _load_tensorflow(verbosity: int) -> None:
+    """Imports TensorFlow without the notes that its C++ side writes on the way, unless `verbosity` asks for them.
+
+    They go to the file descriptor itself, before any setting of TensorFlow's can stop them.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbosity > 0 else "2")
+    logging.set_verbosity(verbosity)
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            verbosity = 1
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+            if verbosity > 0:
+                notes.seek(0)
+                sys.stderr.write(notes.read().decode(errors="replace"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

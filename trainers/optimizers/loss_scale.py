@@ -1,0 +1,47 @@
+"""Dynamic loss scaling: keeps the gradients of float16 activations above what float16 rounds to zero.
+
+Keras's `LossScaleOptimizer` does it around `apply_gradients`; the loop of this project updates variables itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+
+class LossScale:
+    """A factor on the loss that doubles after `growth_steps` good steps in a row and halves at every overflow.
+
+    Make it inside the strategy's scope. Its methods work in a replica and outside, as long as every replica calls them
+    with the same values.
+    """
+
+    def __init__(self, initial: float = 2.0**15, growth_steps: int = 2000):
+        self.growth_steps = growth_steps
+        self._scale = _variable(initial, tf.float32, "scale")
+        self._good_steps = _variable(0, tf.int64, "good_steps")
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        return [self._scale, self._good_steps]
+
+    def scale(self, loss: tf.Tensor) -> tf.Tensor:
+        """`loss` times the factor, in float32: the product need not fit into float16."""
+        return tf.cast(loss, tf.float32) * self._scale
+
+    def unscale(self, gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
+        """Gradients of a scaled loss, divided by the factor, in float32."""
+        return [None if g is None else tf.cast(g, tf.float32) / self._scale for g in gradients]
+
+    def update(self, finite: tf.Tensor) -> None:
+        """Adapts the factor. `finite`: bool [], whether all gradients of the step were finite, hence applied."""
+        doubles = finite & (self._good_steps + 1 >= self.growth_steps)
+        scale = tf.where(finite, tf.where(doubles, self._scale * 2, self._scale), tf.maximum(self._scale / 2, 1.0))
+        good_steps = tf.where(finite & ~doubles, self._good_steps + 1, 0)
+        self._scale.assign(scale)
+        self._good_steps.assign(good_steps)
+
+
+def _variable(value: float, dtype: tf.DType, name: str) -> tf.Variable:
+    return tf.Variable(value, trainable=False, dtype=dtype, name=name)

@@ -1,0 +1,155 @@
+"""A run's folder: who may write it, which recipe it holds, and what it logs.
+
+config.json      the whole recipe as run, versions, seed, git commit, command line
+metrics.jsonl    one line per logged step
+results.json     at the end
+checkpoints/     train/  eval/  saved_model/  model.keras  report/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flags import overrides
+from flags.errors import UserError
+from flags.recipe import Experiment
+from trainers.files import write_json, write_text
+
+
+class RunFolder:
+    """The folder of one run; paths of what it holds."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path)
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.results = self.path / "results.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.train_events = self.path / "train"
+        self.eval_events = self.path / "eval"
+        self.saved_model = self.path / "saved_model"
+        self.keras_model = self.path / "model.keras"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder for writing; the system lets go of it when the process ends, however it ends.
+
+        Raises:
+            UserError: another run holds it (named by process, host and start), or it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise UserError(
+                f"--model_dir={self.path}: cannot be written ({error.strerror}). Name another folder."
+            ) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.seek(0)
+                owner = lock.read().strip() or "another process"
+                raise UserError(
+                    f"--model_dir={self.path}: {owner} is writing this folder. Wait for it, stop it, "
+                    "or name another folder."
+                ) from None
+            lock.truncate(0)
+            started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}, started {started},")
+            lock.flush()
+            yield
+
+    def open(self, recipe: Experiment, settings: Mapping[str, Any]) -> bool:
+        """Claims the folder for a recipe and the settings that decide its numbers (data, seed, precision).
+
+        Returns whether a run of the same recipe is already there, to go on with.
+
+        Raises:
+            UserError: another recipe is in the folder; the message shows the difference.
+        """
+        described = {**settings, "recipe": overrides.flatten(recipe)}
+        before = self.read_config()
+        if before is None:
+            self._write_config(recipe, described)
+            return False
+        old = {**{key: before.get(key) for key in settings}, **before["recipe"]}
+        new = {**settings, **described["recipe"]}
+        different = overrides.difference(json.loads(json.dumps(old)), json.loads(json.dumps(new)))
+        if different:
+            raise UserError(
+                f"--model_dir={self.path} holds a run with another recipe: {'; '.join(different)}. "
+                "Name another --model_dir, or give the flags of the run that is there."
+            )
+        return True
+
+    def read_config(self) -> dict | None:
+        """What `config.json` says; None if there is none."""
+        try:
+            config = json.loads(self.config.read_text())
+            config["recipe"].items()
+            return config
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.config}: not the config of a run ({error}). Name another --model_dir.") from error
+
+    def _write_config(self, recipe: Experiment, described: Mapping[str, Any]) -> None:
+        write_json(
+            self.config,
+            {
+                "experiment": recipe.name,
+                **described,
+                "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
+                | {"python": platform.python_version()},
+                "git_commit": _git_commit(),
+                "command": sys.argv,
+                "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            },
+        )
+
+    def log(self, step: int, split: str, numbers: Mapping[str, float]) -> None:
+        """Appends a line to `metrics.jsonl`."""
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps({"step": step, "split": split, **numbers}) + "\n")
+
+    def read_metrics(self) -> list[dict]:
+        """All whole lines of `metrics.jsonl`."""
+        if not self.metrics.exists():
+            return []
+        rows = []
+        for line in self.metrics.read_text().splitlines():
+            with contextlib.suppress(ValueError):  # a line cut by a kill
+                rows.append(json.loads(line))
+        return rows
+
+    def forget_after(self, step: int) -> None:
+        """Drops logged lines beyond `step`: the resumed run will write them again."""
+        rows = [row for row in self.read_metrics() if row["step"] <= step]
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+
+
+def _git_commit() -> str | None:
+    """The commit of this project's checkout; None outside one."""
+    here = pathlib.Path(__file__).parent
+    try:
+        return subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

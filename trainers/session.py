@@ -1,0 +1,156 @@
+"""What every mode starts with: which data, which devices, in what precision, and the task on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import sys
+
+import keras
+import tensorflow as tf
+
+from flags.errors import UserError
+from flags.recipe import Experiment
+from flags.run import Run
+from trainers import strategy as strategies
+from trainers.data import sources
+from trainers.data.synthetic import SyntheticDataSet
+from trainers.optimizers.schedules import build_schedule
+from trainers.run_folder import RunFolder
+from trainers.tasks import build_task
+
+SAMPLE_BANNER = """\
+========================================================================================================
+  {paper} is not prepared in {folder}:
+  this run uses the embedded sample ({sample}) and the recipe's `sample` variant.
+  Its numbers are not the paper's. For the real thing: --mode=prepare, then --data=paper (see BUILD.md).
+========================================================================================================"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """A run's recipe bound to a data set and to devices."""
+
+    run: Run
+    data: str  # "paper", "sample" or "synthetic": which variant of the recipe this is
+    recipe: Experiment
+    dataset: sources.DataSet | SyntheticDataSet
+    strategy: tf.distribute.Strategy
+    precision: str
+    jit_compile: bool
+    task: object
+
+    @functools.cached_property
+    def examples_per_epoch(self) -> int:
+        """What the schedule counts as an epoch."""
+        data = self.recipe.data
+        return data.examples_per_epoch or self.dataset.split(data.train_split).num_examples
+
+    @property
+    def total_steps(self) -> int:
+        return self.recipe.train.total_steps(self.examples_per_epoch)
+
+    @property
+    def schedule(self) -> keras.optimizers.schedules.LearningRateSchedule:
+        train = self.recipe.train
+        return build_schedule(
+            self.recipe.schedule,
+            global_batch=train.global_batch,
+            steps_per_epoch=train.steps_per_epoch(self.examples_per_epoch),
+        )
+
+    @property
+    def is_chief(self) -> bool:
+        return strategies.is_chief(self.strategy)
+
+    @property
+    def settings(self) -> dict:
+        """Besides the recipe, what a run's numbers depend on; a folder holds one of each."""
+        return {
+            "data": self.data,
+            "overrides": list(self.run.overrides),
+            "seed": self.run.seed,
+            "precision": self.precision,
+            "init_from": self.run.init_from,
+        }
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.run.folder_for(self.data))
+
+
+def open_session(run: Run, *, dry: bool = False) -> Session:
+    """Binds a run to its data and devices; a `dry` one needs no data and takes the paper's recipe for `--data=auto`.
+
+    Raises:
+        UserError: the data set or a device is not there, or the batch does not divide over the replicas.
+    """
+    strategies.configure(devices=run.devices, seed=run.seed, deterministic=run.deterministic)
+    # Before anything else runs: a worker of a cluster can be set up only then.
+    strategy = strategies.make_strategy(run.strategy, cluster=run.cluster, devices=run.devices)
+    if dry:
+        data = "paper" if run.data == "auto" else run.data
+    else:
+        data = choose_data(run, quiet=not strategies.is_chief(strategy))
+    recipe = run.recipe_for(data)
+    dataset = open_data(run, recipe, dry=dry)
+    check_batches(recipe, strategy.num_replicas_in_sync)
+    return Session(
+        run=run,
+        data=data,
+        recipe=recipe,
+        dataset=dataset,
+        strategy=strategy,
+        precision=strategies.set_precision(run.precision, strategy),
+        jit_compile=strategies.jit_compile(run.jit_compile, strategy),
+        task=build_task(recipe, num_classes=dataset.num_classes, class_names=list(dataset.class_names)),
+    )
+
+
+def choose_data(run: Run, *, quiet: bool = False) -> str:
+    """Which data `--data=auto` means: the paper's if it is prepared, else the sample, with a banner that says so.
+
+    Raises:
+        UserError: the user named a folder and the data set is not in it; nobody burns a night on a toy.
+    """
+    if run.data != "auto":
+        return run.data
+    name = run.recipe_for("paper").data.name
+    if sources.is_prepared(name, run.data_dir) or run.download:
+        return "paper"
+    named = run.data_dir or os.environ.get("TFDS_DATA_DIR")
+    if named:
+        raise sources.DataNotPrepared(name, run.data_dir)
+    if not quiet:
+        sample = run.recipe_for("sample").data.name
+        print(
+            SAMPLE_BANNER.format(paper=name, folder=sources.data_folder(run.data_dir), sample=sample), file=sys.stderr
+        )
+    return "sample"
+
+
+def open_data(run: Run, recipe: Experiment, *, dry: bool):
+    """The data set of a recipe; downloaded and prepared first if the user allowed that."""
+    name = recipe.data.name
+    if name == "synthetic":
+        return SyntheticDataSet(seed=run.seed)
+    if dry and not sources.is_prepared(name, run.data_dir) and name not in sources.SAMPLES:
+        return sources.declared(name, run.data_dir)
+    return sources.open_dataset(name, run.data_dir, run.download)
+
+
+def check_batches(recipe: Experiment, replicas: int) -> None:
+    """Every replica gets the same share of a step, in `micro_batches` equal parts."""
+    train = recipe.train
+    for field, batch, parts in (
+        ("global_batch", train.global_batch, replicas * train.micro_batches),
+        ("eval_batch", train.eval_batch, replicas),
+    ):
+        if batch % parts:
+            near = max(parts, batch // parts * parts)
+            raise UserError(
+                f"train.{field}={batch} does not divide over {replicas} replicas"
+                + (f" of {train.micro_batches} micro-batches" if parts != replicas else "")
+                + f". For instance --set=train.{field}={near}."
+            )

@@ -1,0 +1,286 @@
+"""`--mode=train`: trains, evaluates and exports one experiment; started again in the same folder, it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+import tensorflow as tf
+
+import tf_models
+from flags.errors import RunError, UserError
+from flags.run import Run
+from tf_models import inspection
+from trainers import strategy as strategies
+from trainers.build import build_loop, build_state, first_inputs, training_data
+from trainers.checkpoints import Checkpoints
+from trainers.console import Console, duration
+from trainers.evaluate import Evaluation
+from trainers.export import write_saved_model
+from trainers.files import write_json
+from trainers.session import Session, open_session
+from trainers.signals import Stopped, StopSignals
+from trainers.tensorboard import TensorBoard
+from trainers.windows import Calls, Window
+
+
+def train(run: Run) -> None:
+    """Runs `--experiment` to its end, or until it is stopped.
+
+    Raises:
+        UserError: the folder, the data or the flags do not fit.
+        RunError: the loss is no longer finite, or the disk is full.
+        Stopped: by SIGTERM or Ctrl-C, with everything saved.
+    """
+    session = open_session(run)
+    lock = session.folder.locked() if session.is_chief else contextlib.nullcontext()
+    with lock, StopSignals() as signals:
+        Training(session, signals).run()
+
+
+class Training:
+    """One run: its state, its folder, and what happens between calls of the loop.
+
+    In a cluster every worker runs this, so that all take the same steps; only the chief writes.
+    """
+
+    def __init__(self, session: Session, signals: StopSignals):
+        recipe = session.recipe
+        continues = session.is_chief and session.folder.open(recipe, session.settings)
+        self._session = session
+        self._signals = signals
+        self._recipe = recipe
+        self._folder = session.folder
+        self._checkpoints = Checkpoints(session.folder.checkpoints, keep=recipe.train.keep_checkpoints)
+        self._console = Console(
+            total_steps=session.total_steps,
+            steps_per_epoch=recipe.train.steps_per_epoch(session.examples_per_epoch),
+            quiet=session.run.quiet or not session.is_chief,
+        )
+        self._state = build_state(session)
+        self._variables = self._state.variables()
+        self._loop = build_loop(session, self._state)
+        self._board = TensorBoard(session.folder) if session.is_chief else None
+        self._validation = None
+        if recipe.data.validation_split is not None:
+            self._validation = Evaluation(session, self._state.model, recipe.data.validation_split)
+        self._seconds = 0.0  # spent in training steps, in this process and those before it
+        self._restore(continues)
+
+    @property
+    def _step(self) -> int:
+        return int(self._state.step.numpy())
+
+    def run(self) -> None:
+        self._announce()
+        if self._board and self._step == 0:
+            self._board.recipe(self._recipe)
+            self._board.inputs(first_inputs(self._session), 0)
+        if self._step < self._session.total_steps:
+            self._train()
+        self._finish()
+
+    # Starting
+
+    def _restore(self, continues: bool) -> None:
+        """Goes on from the newest whole checkpoint, if there is one."""
+        saved = self._checkpoints.restore_latest(self._variables)
+        if saved:
+            self._seconds = saved["seconds"]
+        elif self._session.run.init_from:
+            self._initialise_from(self._session.run.init_from)
+        if continues:
+            self._checkpoints.drop_after(self._step)
+            self._folder.forget_after(self._step)
+        self._agree_on_step()
+
+    def _initialise_from(self, path: str) -> None:
+        try:
+            loaded = tf_models.load_weights(self._state.model, path)
+        except (ValueError, OSError) as error:
+            raise UserError(f"--init_from={path}: {error}") from error
+        for line in str(loaded).splitlines():
+            self._console.say(f"--init_from: {line}")
+        if self._state.average is not None:
+            self._state.average.restart()
+
+    def _agree_on_step(self) -> None:
+        """All workers of a cluster must have read the same checkpoint."""
+        strategy, step = self._session.strategy, self._step
+        reduced = strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", tf.constant(float(step))))
+        total = float(strategy.experimental_local_results(reduced)[0])
+        if total != step * strategy.num_replicas_in_sync:
+            raise UserError(
+                f"--model_dir={self._folder.path}: the workers found different checkpoints there; "
+                "it must be a folder that they share."
+            )
+
+    def _announce(self) -> None:
+        session, recipe = self._session, self._recipe
+        self._console.say(
+            f"{recipe.name}: {recipe.summary}\n"
+            f"data {recipe.data.name} ({session.data}); {strategies.describe(session.strategy, session.precision)}; "
+            f"global batch {recipe.train.global_batch}; {session.total_steps} steps; folder {self._folder.path}"
+        )
+        if self._step:
+            self._console.say(f"going on from step {self._step} ({duration(self._seconds)} trained so far)")
+
+    # Training
+
+    def _train(self) -> None:
+        session, step = self._session, self._step
+        iterator = iter(training_data(session, first_step=step))
+        calls = Calls(
+            self._recipe.train,
+            session.total_steps,
+            profile=session.run.profile,
+            timed=not strategies.is_cluster(session.strategy),
+        )
+        window = Window(self._recipe.train.global_batch)
+        first = True
+        while step < session.total_steps:
+            self._profile(step)
+            steps = calls.steps_from(step)
+            began = time.perf_counter()
+            numbers = self._loop.run(iterator, steps, stop=self._signals.requested)
+            seconds = time.perf_counter() - began
+            step += steps
+            self._seconds += seconds
+            calls.took(steps, seconds, compiled=first)
+            window.add(numbers, steps, seconds)
+            self._check_finite(numbers)
+            if first:
+                self._console.began(step)
+                first = False
+            self._console.progress(step)
+            self._between_calls(step, window)
+            if numbers["stops"] and step < session.total_steps:
+                self._save(step)
+                raise Stopped(
+                    f"stopped at step {step}, everything is saved in {self._folder.path}; run the same command to go on"
+                )
+
+    def _between_calls(self, step: int, window: Window) -> None:
+        train, last = self._recipe.train, step == self._session.total_steps
+        if step % train.log_every == 0 or last:
+            self._report(step, "train", window.close() | {"lr": self._learning_rate(step - 1)})
+        better = None
+        if self._validation is not None and (step % train.eval_every == 0 or last):
+            better = self._evaluate(step)
+        selected = better is not None and train.select == "best"
+        if step % train.checkpoint_every == 0 or last or selected:
+            self._save(step)
+        if selected and self._session.is_chief:
+            self._checkpoints.mark_best(step, self._session.task.selects_by, better)
+
+    def _evaluate(self, step: int) -> float | None:
+        """Evaluates the averaged weights; returns the selecting metric if it is the best so far."""
+        metrics = self._validation.run(self._averaged())
+        self._report(step, "eval", metrics)
+        value, best = metrics[self._session.task.selects_by], self._checkpoints.best
+        return value if best is None or value > best["value"] else None
+
+    def _averaged(self) -> contextlib.AbstractContextManager:
+        """The averaged weights stand in the model within this context."""
+        return contextlib.nullcontext() if self._state.average is None else self._state.average.swapped()
+
+    def _learning_rate(self, step: int) -> float:
+        return float(self._session.schedule(step))
+
+    def _report(self, step: int, split: str, numbers: dict[str, float]) -> None:
+        if self._session.is_chief:
+            self._console.report(step, split, numbers)
+            self._folder.log(step, split, numbers)
+            self._board.scalars(step, split, numbers)
+
+    def _save(self, step: int) -> None:
+        if not self._session.is_chief:
+            return
+        self._board.flush()
+        try:
+            self._checkpoints.save(step, self._variables, {"step": step, "seconds": self._seconds})
+        except OSError as error:
+            raise RunError(
+                f"{error}. What was saved before is whole; make room and run the same command again."
+            ) from error
+
+    def _check_finite(self, numbers: dict[str, float]) -> None:
+        if numbers["first_nonfinite"] < 0:
+            return
+        step = int(numbers["first_nonfinite"])
+        saved = self._checkpoints.steps()
+        good = (
+            f"the last good checkpoint is {self._checkpoints.path(saved[-1])}"
+            if saved
+            else "no checkpoint was saved yet"
+        )
+        raise RunError(
+            f"the loss or its gradient is no longer finite at step {step} "
+            f"(learning rate {self._learning_rate(step):.3g}); {good}. Lower the learning rate (--set=schedule...), "
+            "clip the gradient (--set=train.clip_norm=1), or look at the data."
+        )
+
+    def _profile(self, step: int) -> None:
+        """Starts and stops TensorFlow's profiler at the steps of `--profile`."""
+        if self._session.run.profile and self._session.is_chief:
+            first, last = self._session.run.profile
+            if step == first:
+                tf.profiler.experimental.start(str(self._folder.train_events))
+            elif step == last:
+                tf.profiler.experimental.stop()
+
+    # Ending
+
+    def _finish(self) -> None:
+        """Tests the averaged weights of the selected checkpoint, exports them, writes results.json."""
+        session, model = self._session, self._state.model
+        selected = session.total_steps
+        if self._recipe.train.select == "best" and self._checkpoints.best:
+            selected = self._checkpoints.best["step"]
+            self._checkpoints.restore(selected, self._variables)
+        test = Evaluation(session, model, self._recipe.data.test_split)
+        unaveraged = test.run() if self._state.average is not None else None
+        with self._averaged():
+            metrics = test.run()
+            if not session.is_chief:
+                return
+            aside = self._folder.keras_model.with_name(".writing.keras")
+            model.save(aside)
+            os.replace(aside, self._folder.keras_model)
+            difference = write_saved_model(session, model)
+        results = self._results(selected, metrics, unaveraged)
+        write_json(self._folder.results, results)
+        self._board.close()
+        self._summarise(results, difference)
+
+    def _results(self, selected: int, metrics: dict, unaveraged: dict | None) -> dict:
+        recipe, model = self._recipe, self._state.model
+        return {
+            "experiment": recipe.name,
+            "data": self._session.data,
+            "metrics": metrics,
+            "metrics_without_average": unaveraged,
+            "selected_step": selected,
+            "paper": {"citation": recipe.paper.citation, "row": recipe.paper.row, **recipe.paper.numbers},
+            "deviations": list(recipe.deviations),
+            "parameters": inspection.parameters(model).trainable,
+            "multiply_adds": inspection.multiply_adds(model),
+            "steps": self._session.total_steps,
+            "seconds": round(self._seconds, 1),
+        }
+
+    def _summarise(self, results: dict, difference: float) -> None:
+        recipe, folder, metrics, paper = self._recipe, self._folder, results["metrics"], results["paper"]
+        names = self._session.task.metric_names
+        measured = ", ".join(f"{name} {metrics[name]:.4f}" for name in names)
+        printed = ", ".join(f"{name} {paper[name]:.3f}" for name in names if name in paper)
+        print(
+            f"\n{recipe.name} on {recipe.data.name}, {recipe.data.test_split}: {measured} "
+            f"({metrics['examples']} examples, {results['steps']} steps, {duration(results['seconds'])})\n"
+            f"  the paper   {printed} on its own data ({recipe.paper.row})\n"
+            f"  curves      tensorboard --logdir {folder.path}\n"
+            f"  SavedModel  {folder.saved_model}  (differs from the live model by at most {difference:.0e})\n"
+            f"  Keras file  {folder.keras_model}\n"
+            f"  results     {folder.results}"
+        )

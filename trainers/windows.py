@@ -1,0 +1,74 @@
+"""How many steps one call of the loop takes, and what a window of calls amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flags.recipe import Train
+
+SECONDS_PER_CALL = 2.0  # how long the loop may stay on the devices before the host looks at signals again
+
+
+class Calls:
+    """Cuts a run into calls of the loop.
+
+    A call never crosses a step at which something else happens. With `timed` it is also kept near `SECONDS_PER_CALL`,
+    so that a signal is answered soon; workers of one cluster have different clocks and must not use that. The
+    cut changes nothing in the result.
+    """
+
+    def __init__(self, train: Train, total_steps: int, *, profile: tuple[int, int] | None, timed: bool):
+        self._every = (train.log_every, train.eval_every, train.checkpoint_every)
+        self._edges = (total_steps, *(profile or ()))
+        self._timed = timed
+        self._step_seconds: float | None = None
+
+    def steps_from(self, step: int) -> int:
+        """How many steps the call that starts at `step` takes."""
+        ahead = [every - step % every for every in self._every] + [edge - step for edge in self._edges if edge > step]
+        if not self._timed:
+            return min(ahead)
+        # The first call compiles; one step of it tells nothing of the speed.
+        wanted = 1 if self._step_seconds is None else max(1, int(SECONDS_PER_CALL / self._step_seconds))
+        return min(wanted, *ahead)
+
+    def took(self, steps: int, seconds: float, *, compiled: bool) -> None:
+        """Tells how long a call of `steps` steps took; not used if it `compiled`."""
+        if not compiled:
+            self._step_seconds = seconds / steps
+
+
+class Window:
+    """Means over the calls since the last report."""
+
+    def __init__(self, global_batch: int):
+        self._global_batch = global_batch
+        self._clear()
+
+    def add(self, numbers: Mapping[str, float], steps: int, seconds: float) -> None:
+        self._steps += steps
+        self._seconds += seconds
+        for name, value in numbers.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value * steps
+        self._waited += numbers["waited"]
+        self._last = dict(numbers)
+
+    def close(self) -> dict[str, float]:
+        """The numbers to report; the next window begins."""
+        numbers = {name: total / self._steps for name, total in self._sums.items() if name not in INTERNAL + AT_THE_END}
+        numbers |= {name: self._last[name] for name in AT_THE_END}
+        numbers |= {
+            "examples_per_second": self._steps * self._global_batch / self._seconds,
+            "waiting": min(1.0, self._waited / self._seconds),
+        }
+        self._clear()
+        return numbers
+
+    def _clear(self) -> None:
+        self._steps, self._seconds, self._waited = 0, 0.0, 0.0
+        self._sums: dict[str, float] = {}
+        self._last: dict[str, float] = {}
+
+
+INTERNAL = ("waited", "stops", "first_nonfinite")
+AT_THE_END = ("parameter_norm", "l2")
