@@ -10,6 +10,7 @@ second: the median over the windows, their range, and the ratio of the medians.
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import statistics
 import sys
@@ -49,7 +50,8 @@ def ours(name: str, size: int, classes: int) -> keras.Model:
     """Our network behind the normalisation that the training task puts before it."""
     inputs = keras.Input((size, size, 3))
     normalised = keras.layers.Rescaling(1 / 58, offset=-2.1)(inputs)
-    return keras.Model(inputs, tf_models.build_model(name, num_classes=classes, input_shape=(size, size, 3))(normalised))
+    network = tf_models.build_model(name, num_classes=classes, input_shape=(size, size, 3))
+    return keras.Model(inputs, network(normalised))
 
 
 def peer(name: str, size: int, classes: int) -> keras.Model:
@@ -58,7 +60,7 @@ def peer(name: str, size: int, classes: int) -> keras.Model:
 
 
 def alternate(steps: dict[str, Callable[[], tf.Tensor]], windows: int, seconds: float) -> dict[str, list[float]]:
-    """Times each function in turn, `windows` times for about `seconds`; returns the seconds a call took in each window."""
+    """Times each function in turn, `windows` times for about `seconds`; returns seconds a call, one number a window."""
     for step in steps.values():
         step().numpy()
         step().numpy()
@@ -93,7 +95,8 @@ def main() -> None:
         "keras.applications": training_step(peer(args.model, args.size, args.classes), images, labels),
     }
     times = alternate(contenders, args.windows, args.seconds)
-    print(f"{args.model}, batch {args.batch}, {args.size} px, {args.precision}, TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    print(f"{args.model}, batch {args.batch}, {args.size} px, {args.precision}")
+    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} CPU cores")
     for name, window_times in times.items():
         speeds = sorted(args.batch / t for t in window_times)
         print(f"{name:20} {statistics.median(speeds):8.2f} images/s  ({speeds[0]:.2f} to {speeds[-1]:.2f})")

@@ -40,8 +40,8 @@ def parameters(model: keras.Model) -> Parameters:
 def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> int:
     """Counts the multiplications with a weight, each with its addition, that one example takes.
 
-    That is convolutions and matrix products, padding counted like pixels; no biases, normalisation, activations or pooling. It
-    is what the EfficientNet paper calls FLOPS.
+    That is convolutions and matrix products, padding counted like pixels; no biases, normalisation, activations or
+    pooling. It is what the EfficientNet paper calls FLOPS.
 
     Args:
         model: a functional model.
@@ -54,7 +54,7 @@ def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None
 
 
 def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> list[LayerRow]:
-    """Lists the layers of `model` in order, those of models inside it included. Arguments and errors: `multiply_adds`."""
+    """Lists the layers of `model` in order, those of models inside it too. Arguments and errors as `multiply_adds`."""
     if input_shape is not None and tuple(input_shape) != tuple(model.input.shape[1:]):
         model = keras.models.clone_model(model, input_tensors=keras.Input(tuple(input_shape)))
     rows = []
@@ -62,9 +62,14 @@ def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None) 
         if isinstance(layer, keras.Model):
             rows += layer_table(layer)
         elif not isinstance(layer, layers.InputLayer):
-            rows.append(
-                LayerRow(layer.name, type(layer).__name__, layer.output.shape, _size(layer.weights), _layer_multiply_adds(layer))
+            row = LayerRow(
+                name=layer.name,
+                type=type(layer).__name__,
+                output_shape=layer.output.shape,
+                parameters=_size(layer.weights),
+                multiply_adds=_layer_multiply_adds(layer),
             )
+            rows.append(row)
     return rows
 
 
@@ -72,10 +77,8 @@ def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4) -> 
     """Estimates what one training step on `batch` examples keeps in memory between forward and backward pass, in bytes.
 
     Assumes that every tensor which the gradient of some layer reads is kept once, at `element_bytes` an element: the
-    inputs of convolutions, dense layers, normalisation, activations and products. Sums, poolings, shape changes and
-    dropout keep nothing (of dropout's mask see the note below), and no kernel needs room of its own.
-
-    A dropout mask over a whole map is as large as the map; ours are per example (stochastic depth) or over pooled features.
+    inputs of convolutions, dense layers, normalisation, activations and products. Sums, poolings and shape changes keep
+    nothing; dropout's masks (one number an example, or pooled features) and the kernels' own room are left out.
     """
     kept = {
         id(tensor): tensor
@@ -83,8 +86,9 @@ def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4) -> 
         if not isinstance(layer, (layers.InputLayer, keras.Model, *_KEEP_NOTHING))
         for tensor in _list(layer.input)
     }
-    inner = sum(activation_bytes(layer, batch, element_bytes) for layer in model.layers if isinstance(layer, keras.Model))
-    return inner + sum(batch * element_bytes * _elements(tensor.shape[1:], model.name) for tensor in kept.values())
+    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    elements = sum(_elements(tensor.shape[1:], model.name) for tensor in kept.values())
+    return batch * element_bytes * elements + sum(activation_bytes(part, batch, element_bytes) for part in inner)
 
 
 _KEEP_NOTHING = (

@@ -40,7 +40,7 @@ def build_model(name: str, **options: Any) -> keras.Model:
     if name not in _builders:
         raise ValueError(f"name={name!r}: no such model. {_near(name, _builders)}")
     builder = _builders[name]
-    allowed = inspect.signature(builder).parameters
+    allowed = [option for option in inspect.signature(builder).parameters if option != "name"]
     for option in options:
         if option not in allowed:
             raise ValueError(f"{option}={options[option]!r}: {name} has no such option. {_near(option, allowed)}")

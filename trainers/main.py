@@ -37,15 +37,15 @@ def main(argv: list[str]) -> int:
         return _fail(error, 2)
     except RunError as error:
         return _fail(error, 1)
+    except Stopped as stopped:
+        return _fail(stopped, STOPPED)
+    except KeyboardInterrupt:
+        return _fail("interrupted before there was anything to save", STOPPED)
     except Exception as error:
         explained = _explain(error)
         if explained is None:
             raise
         return _fail(explained, 2)
-    except Stopped as stopped:
-        return _fail(stopped, STOPPED)
-    except KeyboardInterrupt:
-        return _fail("interrupted before there was anything to save", STOPPED)
     return 0
 
 

@@ -38,7 +38,7 @@ def test_every_digit_of_the_package_is_in_one_split_bit_for_bit(digits):
     assert ours == sorted((image.astype(np.uint8).tobytes(), label) for image, label in zip(theirs, their_labels))
 
 
-def test_two_processes_that_need_the_sample_at_once_both_get_it_and_print_nothing(tmp_path, digits_dir, capfd):
+def test_two_that_need_the_sample_at_once_both_get_it_the_same_and_print_nothing(tmp_path, digits_dir, capfd):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         opened = list(pool.map(lambda _: sources.open_dataset("digits", tmp_path), range(2)))
     assert [data.split("train").num_examples for data in opened] == [4000, 4000]

@@ -50,7 +50,10 @@ def test_records_come_out_as_encoded_bytes(fake_imagenet):
     "name, command",
     [
         ("cifar10", "--mode=prepare --data_dir={folder} --download"),
-        ("imagenet2012", "Put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar into {folder}/downloads/manual, then run: "),
+        (
+            "imagenet2012",
+            "Put {train} and {validation} into {folder}/downloads/manual, then run: python -m trainers.main",
+        ),
     ],
 )
 def test_a_data_set_that_is_not_there_is_an_error_that_says_how_to_prepare_it(tmp_path, name, command):
@@ -58,7 +61,8 @@ def test_a_data_set_that_is_not_there_is_an_error_that_says_how_to_prepare_it(tm
     with pytest.raises(sources.DataNotPrepared) as error:
         sources.open_dataset(name, tmp_path)
     assert f"{name} is not prepared in {tmp_path}" in message(error)
-    assert command.format(folder=tmp_path) in message(error)
+    train, validation = sources.MANUAL_FILES["imagenet2012"]
+    assert command.format(folder=tmp_path, train=train, validation=validation) in message(error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -117,7 +121,7 @@ def test_imagenet_is_prepared_from_its_two_archives_and_not_from_one(tmp_path, c
         add(archive, "n01443537_7.JPEG", jpeg())
     with tarfile.open(manual / "ILSVRC2012_img_train.tar", "w") as archive:
         add(archive, "n01443537.tar", synset.getvalue())
-    with pytest.raises(UserError, match="Missing: ILSVRC2012_img_val.tar$"):
+    with pytest.raises(UserError, match=f"cannot be prepared without {manual}/ILSVRC2012_img_val.tar. Put "):
         sources.prepare("imagenet2012", tmp_path)
     assert not sources.is_prepared("imagenet2012", tmp_path)
 
@@ -197,19 +201,37 @@ def flip_a_byte(content):
     return content[:100] + bytes([content[100] ^ 255]) + content[101:]
 
 
-@pytest.mark.parametrize("damage", [cut_in_a_record, cut_between_records, flip_a_byte, None])
+def remove_all(content):
+    return b""
+
+
+@pytest.mark.parametrize("damage", [cut_in_a_record, cut_between_records, flip_a_byte, remove_all])
 def test_a_damaged_file_is_named_when_it_is_read(fake_imagenet, tmp_path, damage):
     folder = tmp_path / "imagenet2012" / "5.1.0"
     shutil.copytree(fake_imagenet / "imagenet2012" / "5.1.0", folder)
     split = sources.open_dataset("imagenet2012", tmp_path).split("train")
     file = folder / "imagenet2012-train.tfrecord-00001-of-00004"
-    file.write_bytes(damage(file.read_bytes())) if damage else file.unlink()
+    file.write_bytes(damage(file.read_bytes()))
+    assert explanation(split).startswith(f"{file} could not be read to its end")
+
+
+def test_a_file_that_vanishes_is_named(fake_imagenet, tmp_path):
+    folder = tmp_path / "imagenet2012" / "5.1.0"
+    shutil.copytree(fake_imagenet / "imagenet2012" / "5.1.0", folder)
+    split = sources.open_dataset("imagenet2012", tmp_path).split("train")
+    file = folder / "imagenet2012-train.tfrecord-00001-of-00004"
+    file.unlink()
+    assert str(file) in explanation(split)
+
+
+def explanation(split):
+    """What the user is told when the split is read."""
     read = tf.function(lambda: stream.examples(split).reduce(0, lambda count, _: count + 1))
-    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    with pytest.raises(tf.errors.OpError) as error:
         read()
     with pytest.raises(UserError) as explained:
         raise sources.explain(error.value)
-    assert message(explained).startswith(f"{file}: damaged")
+    return message(explained)
 
 
 def test_a_training_stream_names_the_damaged_file(fake_imagenet, tmp_path):
@@ -231,7 +253,9 @@ def test_a_training_stream_names_the_damaged_file(fake_imagenet, tmp_path):
     assert str(file) in str(sources.explain(error.value))
 
 
-@pytest.mark.parametrize("content", [b"", b"text", jpeg()[:50], b"\x89PNG\r\n\x1a\n"], ids="none text jpeg png".split())
+@pytest.mark.parametrize(
+    "content", [b"", b"text", jpeg()[:50], b"\x89PNG\r\n\x1a\n"], ids=["none", "text", "jpeg", "png"]
+)
 def test_an_image_that_cannot_be_decoded_is_explained(content):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         tf.io.decode_image(content, channels=3, expand_animations=False)
@@ -260,7 +284,8 @@ def test_synthetic_data_has_the_shape_of_imagenet():
 
 def test_synthetic_data_runs_through_the_same_stream(made_up):
     def decoded(example, seed):
-        return {"image": tf.ensure_shape(tf.io.decode_jpeg(example["image"], 3), [30, 40, 3]), "label": example["label"]}
+        image = tf.ensure_shape(tf.io.decode_jpeg(example["image"], 3), [30, 40, 3])
+        return {"image": image, "label": example["label"]}
 
     data = stream.training_batches(
         made_up.split("train"), decoded, seed=3, first_step=4, global_batch=50, shuffle_window=64, context=ONE

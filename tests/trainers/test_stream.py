@@ -22,14 +22,17 @@ def context(pipelines=1, pipeline=0, replicas=1):
     return tf.distribute.InputContext(pipelines, pipeline, replicas)
 
 
-def batches(split, count, *, seed=7, first_step=0, window=10, global_batch=BATCH, context=context()):
+ONE = context()
+
+
+def batches(split, count, *, seed=7, first_step=0, window=10, context=ONE):
     """`count` batches of a training stream as (labels, seeds)."""
     data = stream.training_batches(
         split,
         labelled,
         seed=seed,
         first_step=first_step,
-        global_batch=global_batch,
+        global_batch=BATCH,
         shuffle_window=window,
         context=context,
     )
@@ -69,7 +72,9 @@ def test_the_order_is_the_seeds(train, unbroken):
     assert (order(train, SIZE, seed=8) != again).any()
 
 
-@pytest.mark.parametrize("first_step", [2, 5, 25, 26, 51], ids="mid_window window_end epoch_end epoch_2 epoch_3".split())
+@pytest.mark.parametrize(
+    "first_step", [2, 5, 25, 26, 51], ids=["mid_window", "window_end", "epoch_end", "epoch_2", "epoch_3"]
+)
 def test_a_stream_started_at_any_step_is_the_tail_of_the_unbroken_one(train, unbroken, first_step):
     resumed = batches(train, STEPS - first_step, first_step=first_step)
     for ours, theirs in zip(resumed, unbroken[first_step:], strict=True):
@@ -77,7 +82,7 @@ def test_a_stream_started_at_any_step_is_the_tail_of_the_unbroken_one(train, unb
         np.testing.assert_array_equal(ours[1], theirs[1])
 
 
-@pytest.mark.parametrize("window", [1, 64, 5000], ids="no_shuffle two_windows one_window".split())
+@pytest.mark.parametrize("window", [1, 64, 5000], ids=["no_shuffle", "two_windows", "one_window"])
 def test_a_stream_can_be_resumed_whatever_the_window(train, window):
     whole = order(train, 2 * SIZE, window=window)
     for first_step in (17, 33):
@@ -98,7 +103,7 @@ def test_a_resumed_stream_decodes_nothing_that_was_seen(train):
         return labelled(example, seed)
 
     data = stream.training_batches(
-        train, record, seed=7, first_step=13, global_batch=BATCH, shuffle_window=50, context=context()
+        train, record, seed=7, first_step=13, global_batch=BATCH, shuffle_window=50, context=ONE
     )
     list(data.take(2))
     assert min(decoded) == 13 * BATCH
@@ -133,7 +138,7 @@ def test_a_mirrored_strategy_deals_the_global_batch_to_its_replicas_in_order(tra
 
 def test_training_batches_have_static_shapes_and_no_end(train):
     data = stream.training_batches(
-        train, labelled, seed=7, first_step=0, global_batch=BATCH, shuffle_window=10, context=context()
+        train, labelled, seed=7, first_step=0, global_batch=BATCH, shuffle_window=10, context=ONE
     )
     assert data.element_spec["label"].shape == (BATCH,)
     assert data.cardinality() == tf.data.INFINITE_CARDINALITY
@@ -177,5 +182,5 @@ def test_evaluation_counts_every_example_once(numbers, pipelines, replicas, repl
 
 def test_evaluation_goes_in_file_order(numbers, numbers_builder):
     theirs = [int(e["label"]) for e in numbers_builder.as_dataset(split="test", shuffle_files=False)]
-    found = evaluation(numbers.split("test"), 5, context())
+    found = evaluation(numbers.split("test"), 5, ONE)
     assert list(np.concatenate([b["label"] for b in found]))[:23] == theirs

@@ -30,7 +30,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self._update(self.moving_mean, mean)
             self._update(self.moving_variance, _biased(variance, inputs))
             return outputs
-        return self._fused(inputs, mean=_float32(self.moving_mean), variance=_float32(self.moving_variance), is_training=False)[0]
+        mean, variance = _float32(self.moving_mean), _float32(self.moving_variance)
+        return self._fused(inputs, mean=mean, variance=variance, is_training=False)[0]
 
     def _fits_the_fused_kernel(self, inputs) -> bool:
         return (

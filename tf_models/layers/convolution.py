@@ -15,8 +15,8 @@ from tf_models.layers.devices import cpu_only
 class PointwiseConv2D(keras.layers.Conv2D):
     """A `keras.layers.Conv2D` of kernel 1 and stride 1, which is a matrix product over the channels.
 
-    As such it takes four fifths of the time on the CPU, and half of it on maps of a few pixels. On a GPU TensorFlow makes
-    a matrix product of it by itself.
+    As such it takes four fifths of the time on the CPU, and half of it on maps of a few pixels. On a GPU TensorFlow
+    makes a matrix product of it by itself.
     """
 
     def __init__(self, filters, **kwargs):
@@ -31,8 +31,8 @@ class PointwiseConv2D(keras.layers.Conv2D):
         outputs = tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel)
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
-        height, width = (tf.shape(inputs)[axis] if inputs.shape[axis] is None else inputs.shape[axis] for axis in (1, 2))
-        return self.activation(tf.reshape(outputs, [-1, height, width, self.filters]))
+        sizes = [tf.shape(inputs)[axis] if inputs.shape[axis] is None else inputs.shape[axis] for axis in (1, 2)]
+        return self.activation(tf.reshape(outputs, [-1, *sizes, self.filters]))
 
 
 @keras.saving.register_keras_serializable(package="tf_models")
@@ -40,8 +40,8 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """`keras.layers.DepthwiseConv2D` with a faster gradient of the kernel on the CPU.
 
     oneDNN, which TensorFlow prefers, takes two to ten times as long as TensorFlow's own code for that gradient if the
-    kernel has more than three columns or is larger than the image; but it leaves explicit padding alone. Image sizes must be
-    known for that; elsewhere, and on other devices, this is Keras' layer.
+    kernel has more than three columns or is larger than the image; but explicit padding is not handed to it. Image sizes
+    must be known for that; elsewhere, and on other devices, this is Keras' layer.
     """
 
     def call(self, inputs):
@@ -67,7 +67,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 def _depthwise(inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
     """SAME depthwise convolution of images [batch, height, width, channels], height and width known."""
     strides = (1, stride, stride, 1)
-    paddings = [side for size, taps in zip(inputs.shape[1:3], kernel.shape[:2]) for side in _same_padding(size, taps, stride)]
+    rows, columns = (_same_padding(inputs.shape[1 + axis], kernel.shape[axis], stride) for axis in (0, 1))
 
     @tf.custom_gradient
     def convolve(inputs, kernel):
@@ -81,7 +81,7 @@ def _depthwise(inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
                 out_backprop=upstream,
                 strides=strides,
                 padding="EXPLICIT",
-                explicit_paddings=[0, 0, *paddings, 0, 0],
+                explicit_paddings=[0, 0, *rows, *columns, 0, 0],
             )
             return of_inputs, of_kernel
 

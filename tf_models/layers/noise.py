@@ -1,8 +1,8 @@
 """Dropout whose masks do not depend on how a batch is split over replicas and micro-batches.
 
 Keras draws a mask of the batch's shape from a counter that each layer keeps, so two replicas, or a run resumed at
-another step, see other masks. Here the mask of an example is a pure function of the step's seed, the layer's name and the
-example's place in the global batch.
+another step, see other masks. Here the mask of an example is a pure function of the step's seed, the layer's name and
+the example's place in the global batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DRAWS = 2.0**32  # as many integers can be drawn
 
 @dataclasses.dataclass(frozen=True)
 class _Stream:
-    """A step's random stream: Philox key [1] and upper counter word [] (both scrambled seed), and where to begin in it."""
+    """A step's random stream: Philox's key [1] and upper counter word [], made from the seed, and where it begins."""
 
     key: tf.Tensor
     counter_high: tf.Tensor
@@ -67,6 +67,8 @@ class Dropout(keras.layers.Dropout):
             return super().call(inputs, training=training)
         if self.rate == 1:
             return tf.zeros_like(inputs)
+        if self.noise_shape is not None and self.noise_shape[0] is not None:
+            stream = dataclasses.replace(stream, first_example=tf.constant(0, tf.int64))  # one mask for all examples
         keep = _draw(stream, zlib.crc32(self.name.encode()), self._mask_shape(inputs)) >= _DRAWS * (self.rate - 0.5)
         return inputs * (tf.cast(keep, inputs.dtype) * tf.cast(1 / (1 - self.rate), inputs.dtype))
 

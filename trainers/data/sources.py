@@ -1,7 +1,7 @@
 """Opens and prepares data sets under TFDS, and says in one line what is wrong where that fails.
 
-Nothing is downloaded or prepared that the user did not ask for, but for the embedded samples, which are on the machine
-already.
+Nothing is downloaded or prepared unless the user asked for it; only the embedded samples, which are on the machine
+already, are prepared when they are first opened.
 """
 
 from __future__ import annotations
@@ -57,14 +57,16 @@ class Split:
     def read(self, shard: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
         """`take` serialised examples of a file, from the `skip`-th of the split's on.
 
-        A file that gives fewer than that (damaged, cut short, not there) is an error that names it: TensorFlow's own
-        messages do not, and a file cut between two records would go unnoticed.
+        A file that gives fewer than that is an error that names it: TensorFlow's own messages about damaged records do
+        not, and a file cut between two records would go unnoticed.
         """
         file = tf.gather(tf.constant(self._files), shard)
         before = tf.gather(tf.constant(self._skips, tf.int64), shard) + skip
         records = tf.data.TFRecordDataset(file, buffer_size=READ_BUFFER_BYTES).skip(before).take(take)
-        missing = tf.data.Dataset.from_tensors(file).repeat().map(_fail)
-        return records.ignore_errors(log_warning=True).concatenate(missing).take(take)
+        # `ignore_errors` ends a file at its first bad record, but tries for ever to open one that cannot be opened.
+        opened = tf.data.FixedLengthRecordDataset(file, 1).take(1).skip(1)
+        shortage = tf.data.Dataset.from_tensors(file).map(_fail)
+        return opened.concatenate(records.ignore_errors(log_warning=True)).concatenate(shortage).take(take)
 
     def parse(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
         """One record as `image` (encoded bytes) and `label` (int64)."""
@@ -174,7 +176,8 @@ def prepare(name: str, data_dir: str | os.PathLike | None = None, download: bool
         except Exception as error:
             # If the folder is there now, another process was faster, and ours could not be given its name.
             if not _is_whole(builder):
-                raise UserError(f"{name} could not be prepared in {data_folder(data_dir)}: {_one_line(error)}") from error
+                folder = data_folder(data_dir)
+                raise UserError(f"{name} could not be prepared in {folder}: {_one_line(error)}") from error
     if not _is_whole(builder):
         raise UserError(f"{builder.data_dir} is in the way: it has no dataset_info.json. Delete it and try again.")
 
@@ -184,10 +187,12 @@ def explain(error: Exception) -> UserError | None:
     message = str(error)
     if found := re.search(rf"\[{DAMAGED}\] \[(.+?)\]", message):
         return UserError(
-            f"{found[1]}: damaged, cut short or missing. Copy this file again, or delete the data set's folder "
-            f"and prepare it anew."
+            f"{found[1]} could not be read to its end: it is damaged or cut short. Copy this file again, or delete the "
+            "data set's folder and prepare it anew."
         )
-    if isinstance(error, tf.errors.InvalidArgumentError) and re.search(r"JPEG|PNG|image file format|DecodeImage", message):
+    if isinstance(error, tf.errors.NotFoundError | tf.errors.PermissionDeniedError) and ".tfrecord" in message:
+        return UserError(f"A file of the data set cannot be opened any more: {_one_line(error)}")
+    if isinstance(error, tf.errors.InvalidArgumentError) and re.search("JPEG|PNG|image file|DecodeImage", message):
         return UserError(f"A record of the data set holds no image that can be decoded: {_one_line(error)}")
     return None
 
@@ -219,7 +224,7 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.Dataset
         raise UserError(f"data.name={name}: no such data set. {hint}") from error
     except Exception as error:  # of many kinds: an unknown version or configuration, or a damaged description
         infos = tf.io.gfile.glob(os.path.join(folder, re.split("[/:]", name)[0], "*", "dataset_info.json"))
-        hint = f". If {' or '.join(infos)} is damaged, delete its folder and prepare the data set anew." if infos else ""
+        hint = f". If {infos[0]} is damaged, delete its folder and prepare the data set anew." if infos else ""
         raise UserError(f"data.name={name}: {_one_line(error)}{hint}") from error
     _image_and_label(builder.info)
     return builder
@@ -246,9 +251,10 @@ def _check_sources(builder: tfds.core.DatasetBuilder, name: str, download: bool)
     """Stops what TFDS would start without what it needs: with one archive of two it would write half of ImageNet."""
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         folder = _manual_folder(builder)
-        missing = [file for file in MANUAL_FILES.get(builder.name, [""]) if not tf.io.gfile.exists(os.path.join(folder, file))]
+        needed = [os.path.join(folder, file) for file in MANUAL_FILES.get(builder.name, ())] or [folder]
+        missing = [file for file in needed if not tf.io.gfile.exists(file)]
         if missing:
-            raise UserError(f"{name} cannot be prepared yet. {_manual_step(builder)}. Missing: {', '.join(missing) or folder}")
+            raise UserError(f"{name} cannot be prepared without {', '.join(missing)}. {_manual_step(builder)}")
     elif name not in SAMPLES and not download:
         raise UserError(f"{name} has to be downloaded into {builder.data_dir_root}. To allow that, add --download")
 
