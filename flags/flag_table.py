@@ -14,7 +14,7 @@ from absl import flags as absl_flags
 from flags.nearest import near
 from flags.overrides import BOOLEANS
 
-MODES = ("train", "evaluate", "export", "predict", "describe", "prepare", "benchmark", "report")
+MODES = ("train", "evaluate", "export", "predict", "describe", "prepare", "benchmark")
 DATA = ("paper", "sample", "synthetic")
 
 
@@ -129,7 +129,7 @@ FLAGS = {
             "model_dir",
             path,
             "DIR",
-            "Everything of the run; by default runs/EXPERIMENT/DATA. evaluate, export, predict and report need no "
+            "Everything of the run; by default runs/EXPERIMENT/DATA. evaluate, export and predict need no "
             "other flag to find a run.",
         ),
         Flag("data_dir", path, "DIR", "TFDS folder; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."),

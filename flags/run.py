@@ -16,7 +16,7 @@ from flags.nearest import near
 from flags.recipe import Experiment
 
 HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
-FINISHED = ("evaluate", "export", "predict", "report")  # modes that read what a run left in its folder
+FINISHED = ("evaluate", "export", "predict")  # modes that read what a run left in its folder
 ONLY_IN = {  # flags that mean nothing in other modes
     "json": ("describe", "evaluate", "benchmark"),
     "split": ("evaluate",),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import numbers
 import string
 
 import keras
@@ -51,7 +52,7 @@ STAGES = (  # Table 1, stages 2 to 8
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """The three dimensions that grow together (section 3.2): channels, layers and image side, the last in pixels."""
+    """The three dimensions that grow together (section 3.2): width, depth, and the image side in pixels."""
 
     width: float
     depth: float
@@ -66,23 +67,22 @@ def compound_scaling(
     The published B1..B7 are not exactly on this curve (`VARIANTS`); use it for a `phi` of your own, which may be
     fractional or negative. With alpha * beta^2 * gamma^2 near 2 the multiply-adds grow like 2^phi.
     """
+    _require(_is_number(phi), "phi", phi, "a number")
     for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-        if value < 1:
-            raise ValueError(f"{name}={value!r}: must be 1 or more (eq. 3)")
-    if base_resolution < 1:
-        raise ValueError(f"base_resolution={base_resolution!r}: must be 1 pixel or more")
+        _require(_is_number(value) and value >= 1, name, value, "a number of 1 or more")
+    _require(_is_count(base_resolution), "base_resolution", base_resolution, "an integer of 1 or more, in pixels")
     return Scaling(width=beta**phi, depth=alpha**phi, resolution=max(1, round(base_resolution * gamma**phi)))
 
 
 def round_filters(filters: int, width: float) -> int:
-    """Scales a number of channels and rounds it to a multiple of 8, never more than 10 % down."""
+    """Scales a number of channels and rounds it to a multiple of 8, never more than 10 % down (the authors' code)."""
     scaled = filters * width
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
 def round_repeats(repeats: int, depth: float) -> int:
-    """Scales a stage's number of blocks and rounds it up."""
+    """Scales a stage's number of blocks and rounds it up (the authors' code)."""
     return math.ceil(depth * repeats)
 
 
@@ -105,7 +105,7 @@ class Block:
 
 
 def blocks(width: float, depth: float, survival_probability: float) -> list[Block]:
-    """Returns every block of the network, scaled.
+    """Returns the blocks of Table 1, stages 2 to 8, scaled in width and depth.
 
     Block i of N survives with probability 1 - (1 - survival_probability) * i / N, where i counts from 0 and N is the
     scaled number of blocks, those without a shortcut included.
@@ -151,7 +151,7 @@ def _norm(x, name: str):
 
 
 def _squeeze_excite(x, block: Block):
-    """Weighs each channel by a gate computed from the means of all channels."""
+    """Weighs each channel by a gate computed from the means of all channels (section 4)."""
     gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"{block.name}_se_squeeze")(x)
     gate = _conv1x1(block.squeezed, f"{block.name}_se_reduce", activation=silu)(gate)
     gate = _conv1x1(block.filters_mid, f"{block.name}_se_expand", activation="sigmoid")(gate)
@@ -159,7 +159,10 @@ def _squeeze_excite(x, block: Block):
 
 
 def _mbconv(inputs, block: Block):
-    """MBConv: expand, convolve each channel, squeeze and excite, project, add the input; no activation at the end."""
+    """MBConv (section 4): expand, convolve each channel, squeeze and excite, project, add the input.
+
+    The projection is linear, and nothing follows the addition. Stochastic depth drops the branch of whole examples.
+    """
     x = inputs
     if block.filters_mid != block.filters_in:
         x = _conv1x1(block.filters_mid, f"{block.name}_expand_conv", use_bias=False)(x)
@@ -185,6 +188,7 @@ def _mbconv(inputs, block: Block):
     return layers.Add(name=f"{block.name}_add")([x, inputs])
 
 
+@register_model
 def efficientnet(
     num_classes: int = 1000,
     input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
@@ -242,24 +246,39 @@ def efficientnet(
 
 
 def _check(num_classes, input_shape, width, depth, dropout, survival_probability) -> None:
-    def require(holds: bool, argument: str, value: object, allowed: str) -> None:
-        if not holds:
-            raise ValueError(f"{argument}={value!r}: must be {allowed}")
-
-    require(isinstance(num_classes, int) and num_classes >= 1, "num_classes", num_classes, "an integer of 1 or more")
-    require(
-        len(input_shape) == 3 and all(n is None or n >= 1 for n in input_shape) and input_shape[2] is not None,
+    _require(_is_count(num_classes), "num_classes", num_classes, "an integer of 1 or more")
+    _require(
+        isinstance(input_shape, (tuple, list))
+        and len(input_shape) == 3
+        and all(size is None or _is_count(size) for size in input_shape)
+        and input_shape[2] is not None,
         "input_shape",
         input_shape,
-        "(height, width, channels), all 1 or more; height and width may be None",
+        "(height, width, channels), integers of 1 or more; height and width may be None",
     )
-    require(width > 0, "width", width, "positive")
-    require(depth > 0, "depth", depth, "positive")
-    require(0 <= dropout < 1, "dropout", dropout, "in [0, 1)")
-    require(0 < survival_probability <= 1, "survival_probability", survival_probability, "in (0, 1]")
+    _require(_is_number(width) and width > 0, "width", width, "a positive number")
+    _require(_is_number(depth) and depth > 0, "depth", depth, "a positive number")
+    _require(_is_number(dropout) and 0 <= dropout < 1, "dropout", dropout, "a number in [0, 1)")
+    _require(
+        _is_number(survival_probability) and 0 < survival_probability <= 1,
+        "survival_probability",
+        survival_probability,
+        "a number in (0, 1]",
+    )
 
 
-register_model(efficientnet)
+def _require(holds: bool, argument: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise ValueError(f"{argument}={value!r}: must be {allowed}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
 
 VARIANTS = {  # name: width, depth, resolution; dropout
     "efficientnet_b0": (Scaling(1.0, 1.0, 224), 0.2),

@@ -8,6 +8,8 @@ import math
 import keras
 from keras import layers
 
+from tf_models.deep_graphs import deep_graphs
+
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
@@ -56,7 +58,8 @@ def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None
 def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> list[LayerRow]:
     """Lists the layers of `model` in order, those of models inside it too. Arguments and errors as `multiply_adds`."""
     if input_shape is not None and tuple(input_shape) != tuple(model.input.shape[1:]):
-        model = keras.models.clone_model(model, input_tensors=keras.Input(tuple(input_shape)))
+        with deep_graphs():
+            model = keras.models.clone_model(model, input_tensors=keras.Input(tuple(input_shape)))
     rows = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):

@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from tf_models.deep_graphs import deep_graphs
+
 _builders: dict[str, Callable[..., keras.Model]] = {}
 
 
@@ -44,7 +46,8 @@ def build_model(name: str, **options: Any) -> keras.Model:
     for option in options:
         if option not in allowed:
             raise ValueError(f"{option}={options[option]!r}: {name} has no such option. {_near(option, allowed)}")
-    return builder(**options)
+    with deep_graphs():
+        return builder(**options)
 
 
 def _near(word: str, known: Iterable[str]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-import sys
 
 import keras
+import tensorflow as tf
 
 from flags.errors import UserError
 from flags.run import Run
@@ -16,31 +17,32 @@ from trainers.session import Session, open_session
 
 
 class Evaluation:
-    """Evaluates a model on one split as often as asked; the compiled loop is reused.
+    """Evaluates a model on splits as often as asked; what was compiled for one is used for all.
 
     Every example counts exactly once, whatever the batch and the number of replicas.
     """
 
-    def __init__(self, session: Session, model: keras.Model, split: str):
-        recipe = session.recipe
+    def __init__(self, session: Session, model: keras.Model):
         self._session = session
-        self._split = session.dataset.split(split)
         self._loop = EvalLoop(strategy=session.strategy, task=session.task, model=model)
-        self._steps = -(-self._split.num_examples // recipe.train.eval_batch)
 
-    def run(self, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean metrics over the split, and `examples`; under `weights` (a context that swaps the average in)."""
-        session = self._session
+    def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
+        """Mean metrics over a split, and `examples`; under `weights` (a context that swaps the average in)."""
+        data, batches = self._data(split)
+        with weights or contextlib.nullcontext():
+            return self._loop.run(iter(data), batches)
+
+    @functools.cache  # noqa: B019 (it lives as long as its run)
+    def _data(self, split: str) -> tuple[tf.distribute.DistributedDataset, int]:
+        """The batches of a split, and how many there are."""
+        session, examples = self._session, self._session.dataset.split(split)
+        global_batch = session.recipe.train.eval_batch
         data = session.strategy.distribute_datasets_from_function(
             lambda context: stream.evaluation_batches(
-                self._split,
-                session.task.evaluation_example,
-                global_batch=session.recipe.train.eval_batch,
-                context=context,
+                examples, session.task.evaluation_example, global_batch=global_batch, context=context
             )
         )
-        with weights or contextlib.nullcontext():
-            return self._loop.run(iter(data), self._steps)
+        return data, -(-examples.num_examples // global_batch)
 
 
 def load_finished(session: Session) -> keras.Model:
@@ -67,11 +69,11 @@ def evaluate(run: Run) -> None:
     session = open_session(run)
     model = load_finished(session)
     split = getattr(session.recipe.data, f"{run.split}_split")
-    metrics = Evaluation(session, model, split).run()
+    metrics = Evaluation(session, model).run(split)
     result = {"experiment": session.recipe.name, "data": session.data, "split": split, "metrics": metrics}
     if run.json:
         print(json.dumps(result))
         return
-    print(f"{session.recipe.name} on {session.recipe.data.name}, {split} ({session.data} data)", file=sys.stdout)
+    print(f"{session.recipe.name} on {session.recipe.data.name}, {split} ({session.data} data)")
     for name, value in metrics.items():
         print(f"  {name:10} {value:.4f}" if isinstance(value, float) else f"  {name:10} {value}")

@@ -62,9 +62,7 @@ class Training:
         self._variables = self._state.variables()
         self._loop = build_loop(session, self._state)
         self._board = TensorBoard(session.folder) if session.is_chief else None
-        self._validation = None
-        if recipe.data.validation_split is not None:
-            self._validation = Evaluation(session, self._state.model, recipe.data.validation_split)
+        self._evaluation = Evaluation(session, self._state.model)
         self._seconds = 0.0  # spent in training steps, in this process and those before it
         self._restore(continues)
 
@@ -166,7 +164,7 @@ class Training:
         if step % train.log_every == 0 or last:
             self._report(step, "train", window.close() | {"lr": self._learning_rate(step - 1)})
         better = None
-        if self._validation is not None and (step % train.eval_every == 0 or last):
+        if self._recipe.data.validation_split is not None and (step % train.eval_every == 0 or last):
             better = self._evaluate(step)
         selected = better is not None and train.select == "best"
         if step % train.checkpoint_every == 0 or last or selected:
@@ -176,7 +174,7 @@ class Training:
 
     def _evaluate(self, step: int) -> float | None:
         """Evaluates the averaged weights; returns the selecting metric if it is the best so far."""
-        metrics = self._validation.run(self._averaged())
+        metrics = self._evaluation.run(self._recipe.data.validation_split, self._averaged())
         self._report(step, "eval", metrics)
         value, best = metrics[self._session.task.selects_by], self._checkpoints.best
         return value if best is None or value > best["value"] else None
@@ -239,10 +237,10 @@ class Training:
         if self._recipe.train.select == "best" and self._checkpoints.best:
             selected = self._checkpoints.best["step"]
             self._checkpoints.restore(selected, self._variables)
-        test = Evaluation(session, model, self._recipe.data.test_split)
-        unaveraged = test.run() if self._state.average is not None else None
+        test_split = self._recipe.data.test_split
+        unaveraged = self._evaluation.run(test_split) if self._state.average is not None else None
         with self._averaged():
-            metrics = test.run()
+            metrics = self._evaluation.run(test_split)
             if not session.is_chief:
                 return
             aside = self._folder.keras_model.with_name(".writing.keras")

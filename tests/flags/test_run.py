@@ -50,7 +50,7 @@ def test_an_experiment_alone_trains_with_every_default():
         "json": False,
         "profile": None,
         "quiet": False,
-        "verbosity": 0,
+        "verbosity": -1,
     }
 
 
@@ -233,7 +233,7 @@ def test_a_named_data_set_is_checked_alone():
 # Runs that are there already
 
 
-@pytest.mark.parametrize("mode", ["evaluate", "export", "report"])
+@pytest.mark.parametrize("mode", ["evaluate", "export"])
 def test_a_finished_run_says_itself_what_it_is(mode):
     write_config("out")
     found = parse(f"--mode={mode}", "--model_dir=out")

@@ -33,17 +33,27 @@ COMMAND = (
 
 
 def start(folder, data_dir, *arguments):
-    line = [sys.executable, "-m", "trainers.main", *COMMAND, f"--model_dir={folder}", f"--data_dir={data_dir}", *arguments]
+    line = [
+        sys.executable,
+        "-m",
+        "trainers.main",
+        *COMMAND,
+        f"--model_dir={folder}",
+        f"--data_dir={data_dir}",
+        *arguments,
+    ]
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def final_weights(folder):
     reader = tf.train.load_checkpoint(str(Checkpoints(folder / "checkpoints", keep=3).path(STEPS) / "variables"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if name.startswith("variables")}
+    return {
+        name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if name.startswith("variables")
+    }
 
 
 def run_with_kills(folder, data_dir, kills, seed, *arguments):
-    """Kills the run `kills` times, each time at a random moment after it has begun to write; returns how often it died."""
+    """Kills the run `kills` times, each at a random moment after it wrote something; returns how often it died."""
     moments = random.Random(seed)
     died = 0
     while True:

@@ -1,4 +1,4 @@
-"""The loop on a small network without batch norm, whose steps can be compared to the last digits, and on EfficientNet."""
+"""The loop on a small network without batch norm, whose steps can be compared closely, and on EfficientNet."""
 
 import keras
 import numpy as np
@@ -60,7 +60,9 @@ def make(strategy, build=small_network, weight_decay=0.0, average=False, loss_sc
             loss_scale=loss_scale() if loss_scale else None,
         )
     train = Train(**(RECIPE | recipe))
-    return TrainLoop(strategy=strategy, task=Task(), state=state, recipe=train, weight_decay=weight_decay, seed=3), state
+    return TrainLoop(
+        strategy=strategy, task=Task(), state=state, recipe=train, weight_decay=weight_decay, seed=3
+    ), state
 
 
 def feed(strategy, data):
@@ -113,23 +115,25 @@ def tiny_efficientnet():
 
 def test_replicas_with_equal_statistics_train_efficientnet_like_one(two_replicas):
     """Batch norm normalises by the replica's own images; with the same images on both, that is the whole batch's."""
-    data = batches(3, size=32)
+    data = batches(1, size=32)
     for values in data.values():
         shaped = values.reshape(-1, 2, BATCH // 2, *values.shape[1:])
         shaped[:, 1] = shaped[:, 0]
-    one, *_ = weights_after(one_device(), steps=2, data=data, build=tiny_efficientnet, lr=0.01)
-    two, *_ = weights_after(two_replicas, steps=2, data=data, build=tiny_efficientnet, lr=0.01)
-    for a, b in zip(one, two, strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)  # normalised twice over a dozen layers
+    before = [w.numpy() for w in make(one_device(), build=tiny_efficientnet)[1].model.weights]
+    one, *_ = weights_after(one_device(), steps=1, data=data, build=tiny_efficientnet)
+    two, *_ = weights_after(two_replicas, steps=1, data=data, build=tiny_efficientnet)
+    moved = np.concatenate([(a - b).ravel() for a, b in zip(one, before, strict=True)])
+    apart = np.concatenate([(a - b).ravel() for a, b in zip(one, two, strict=True)])
+    # Roundings are divided by the small spread of a few values, a dozen times; other masks or images move 100 %.
+    assert np.linalg.norm(apart) < 1e-3 * np.linalg.norm(moved)
 
 
 def test_replicas_hold_the_same_statistics_after_every_step(two_replicas):
     loop, state = make(two_replicas, build=tiny_efficientnet, average=True)
     loop.run(feed(two_replicas, batches(3, size=32)), 1)
-    statistics = [*state.statistics, *state.average.variables]
     assert len(state.statistics) > 10
-    for variable in statistics:
-        first, second = two_replicas.experimental_local_results(getattr(variable, "value", variable))
+    for variable in [*(v.value for v in state.statistics), *state.average.variables]:
+        first, second = two_replicas.experimental_local_results(variable)
         np.testing.assert_array_equal(first.numpy(), second.numpy())
 
 
@@ -217,13 +221,15 @@ def test_a_healthy_call_names_no_step():
 
 def test_an_overflow_under_loss_scaling_skips_the_update_and_lowers_the_scale():
     strategy = one_device()
-    loop, state = make(strategy, loss_scale=lambda: LossScale(initial=2.0**127), lr=0.05)
+    loop, state = make(strategy, loss_scale=lambda: LossScale(initial=2.0**126))
     before = [w.numpy() for w in state.model.weights]
-    numbers = loop.run(feed(strategy, batches()), 1)
+    data = batches()
+    data["image"] *= 1000
+    numbers = loop.run(feed(strategy, data), 1)
     assert numbers["first_nonfinite"] == -1 and int(state.step.numpy()) == 1
     for a, b in zip(before, state.model.weights, strict=True):
         np.testing.assert_array_equal(a, b.numpy())
-    assert float(state.loss_scale.variables[0]) == 2.0**126
+    assert float(state.loss_scale.variables[0]) == 2.0**125
 
 
 def test_loss_scaling_changes_no_update():

@@ -55,9 +55,8 @@ def start_workers(folder, data_dir, tmp_path, *arguments):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         env = {**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "-1"}
         line = [sys.executable, "-c", WORKER, *COMMAND, f"--model_dir={folder}", f"--data_dir={data_dir}", *arguments]
-        yield subprocess.Popen(
-            [*line, str(tmp_path / f"worker{index}.npz")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-        )
+        line.append(str(tmp_path / f"worker{index}.npz"))
+        yield subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
 
 def finish(workers):

@@ -45,6 +45,29 @@ def order(split, count, **options):
     return np.concatenate([labels for labels, _ in batches(split, steps, **options)])[:count]
 
 
+class Range:
+    """A split of the numbers from 0 on, in files of 100; counts what is read."""
+
+    def __init__(self, num_examples):
+        self.num_examples = num_examples
+        self.shard_sizes = [100] * (num_examples // 100)
+        self.records_read = 0
+
+    def read(self, shard, skip, take):
+        first = 100 * shard + skip
+        return tf.data.Dataset.range(first, first + take).map(self._counted)
+
+    def parse(self, record):
+        return {"label": record}
+
+    def _counted(self, record):
+        def count(number):
+            self.records_read += 1
+            return number
+
+        return tf.ensure_shape(tf.numpy_function(count, [record], tf.int64), [])
+
+
 @pytest.fixture(scope="module")
 def train(numbers):
     return numbers.split("train")
@@ -107,6 +130,26 @@ def test_a_resumed_stream_decodes_nothing_that_was_seen(train):
     )
     list(data.take(2))
     assert min(decoded) == 13 * BATCH
+
+
+def test_a_resumed_stream_reads_no_window_that_was_seen():
+    split = Range(10_000)
+    order(split, 4, first_step=9_960 // BATCH, window=100)
+    assert split.records_read < 1_000  # the last window of the epoch and what is read ahead of the next
+
+
+def test_a_window_is_permuted_and_nothing_leaves_it():
+    first = order(Range(100), 100, window=20).reshape(5, 20)
+    for window, numbers in enumerate(first):
+        assert sorted(numbers) == list(range(20 * window, 20 * window + 20))
+        assert sorted(numbers) != list(numbers)
+
+
+def test_a_window_of_the_whole_split_shuffles_it_perfectly():
+    labels = order(Range(2_000), 2_000, window=2_000)
+    # Of two independent orders, the correlation has a standard deviation of 1 / sqrt(2000) = 0.022.
+    assert abs(np.corrcoef(labels, np.arange(2_000))[0, 1]) < 0.1
+    assert np.mean(np.abs(np.diff(labels)) == 1) < 0.01
 
 
 @pytest.mark.parametrize("pipelines, replicas", [(1, 2), (2, 2), (2, 4)])

@@ -40,8 +40,8 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """`keras.layers.DepthwiseConv2D` with a faster gradient of the kernel on the CPU.
 
     oneDNN, which TensorFlow prefers, takes two to ten times as long as TensorFlow's own code for that gradient if the
-    kernel has more than three columns or is larger than the image; but explicit padding is not handed to it. Image sizes
-    must be known for that; elsewhere, and on other devices, this is Keras' layer.
+    kernel has more than three columns or is larger than the image; but explicit padding is not handed to it. Image
+    sizes must be known for that; elsewhere, and on other devices, this is Keras' layer.
     """
 
     def call(self, inputs):
