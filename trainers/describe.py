@@ -95,6 +95,7 @@ def _text(session: Session, model: keras.Model, facts: dict) -> str:
         _table(
             [
                 ("", "here", "paper"),
+                ("top-1", "see --mode=train", f"{paper['top1']:.1%}" if "top1" in paper else "-"),
                 ("parameters", counts, f"{paper['parameters'] / 1e6:.1f}M" if "parameters" in paper else "-"),
                 (
                     "multiply-adds",

@@ -1,4 +1,4 @@
-"""EfficientNet: the structure of Table 1, its scaling, its initial weights, and what a Keras model must be able to do."""
+"""EfficientNet: the structure of Table 1, its scaling, its initial weights, and what a Keras model must do."""
 
 import math
 
@@ -100,9 +100,7 @@ def test_each_block_of_b0_has_the_parameters_of_the_table(b0):
 
 def test_each_block_of_b0_has_the_multiply_adds_of_the_table(b0):
     rows = inspection.layer_table(b0)
-    counted = {
-        name: sum(row.multiply_adds for row in rows if row.name.startswith(f"block{name}_")) for name in B0
-    }
+    counted = {name: sum(row.multiply_adds for row in rows if row.name.startswith(f"block{name}_")) for name in B0}
     assert {name: round(count / 1e4) for name, count in counted.items()} == {name: row[8] for name, row in B0.items()}
 
 
@@ -144,7 +142,8 @@ def test_the_top_dropout_is_the_variant_s_own(b0):
 
 
 @pytest.mark.parametrize(
-    ("filters", "width", "rounded"), [(32, 1.0, 32), (32, 1.1, 32), (32, 1.2, 40), (16, 1.2, 24), (80, 1.1, 88), (8, 0.1, 8)]
+    ("filters", "width", "rounded"),
+    [(32, 1.0, 32), (32, 1.1, 32), (32, 1.2, 40), (16, 1.2, 24), (80, 1.1, 88), (8, 0.1, 8)],
 )
 def test_filters_are_rounded_to_eights_and_never_far_down(filters, width, rounded):
     assert round_filters(filters, width) == rounded

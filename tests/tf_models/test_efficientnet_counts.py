@@ -6,7 +6,7 @@ import pytest
 import tf_models
 from tf_models import inspection
 
-# Width, depth, pixels; stem, channels of stages 2 to 8, head; blocks a stage. From the authors' coefficients.
+# Pixels, stem, channels of stages 2 to 8, head, blocks a stage: what the authors' coefficients come to.
 FAMILY = {
     "b0": (224, 32, (16, 24, 40, 80, 112, 192, 320), 1280, (1, 2, 2, 3, 3, 4, 1)),
     "b1": (240, 32, (16, 24, 40, 80, 112, 192, 320), 1280, (2, 3, 3, 4, 4, 5, 2)),
@@ -32,7 +32,8 @@ COUNTS = {
     "b8": (87_413_142, 380_032, 62_597),
     "l2": (480_309_308, 1_090_688, 475_704),
 }
-STAGES = ((1, 3, 1), (6, 3, 2), (6, 5, 2), (6, 3, 2), (6, 5, 1), (6, 5, 2), (6, 3, 1))  # Table 1: expand, kernel, stride
+# Table 1: expand, kernel, stride.
+STAGES = ((1, 3, 1), (6, 3, 2), (6, 5, 2), (6, 3, 2), (6, 5, 1), (6, 5, 2), (6, 3, 1))
 
 
 @pytest.fixture(

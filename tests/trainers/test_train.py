@@ -221,6 +221,55 @@ def test_init_from_another_run_replaces_the_head_and_says_so(finished, digits_di
     assert "head replaced: 10 -> 1000 classes" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def on_imagenet(tmp_path_factory, fake_imagenet):
+    """The folder of a run of the paper's own pipeline on a tiny data set in ImageNet's format."""
+    folder = tmp_path_factory.mktemp("runs") / "imagenet"
+    arguments = [
+        "main", "--experiment=effnet_b0", f"--data_dir={fake_imagenet}", f"--model_dir={folder}",
+        "--set=model.width=0.1", "--set=model.depth=0.1", "--set=model.resolution=48",
+        "--set=data.train_split=train[16:]", "--set=data.validation_split=train[:16]", "--set=data.examples_per_epoch=48",
+        "--set=train.global_batch=12", "--set=train.steps=6", "--set=train.eval_batch=8", "--set=train.eval_every=3",
+        "--set=train.checkpoint_every=6", "--profile=2,4", "--quiet", *ONE_CPU,
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    return folder
+
+
+def test_the_papers_pipeline_trains_on_files_in_imagenets_format(on_imagenet):
+    config = json.loads((on_imagenet / "config.json").read_text())
+    results = json.loads((on_imagenet / "results.json").read_text())
+    assert config["data"] == results["data"] == "paper"
+    assert config["recipe"]["data.augment"] == "autoaugment_v0" and config["recipe"]["data.crop"] == "inception"
+    assert results["metrics"]["examples"] == 23 and np.isfinite(results["metrics"]["loss"])
+
+
+def test_the_selected_checkpoint_is_the_best_on_the_minival(on_imagenet):
+    results = json.loads((on_imagenet / "results.json").read_text())
+    evaluations = [line for line in read_lines(on_imagenet / "metrics.jsonl") if line["split"] == "eval"]
+    best = max(evaluations, key=lambda line: line["top1"])  # the first of equals
+    assert results["selected_step"] == best["step"]
+    assert best["step"] in Checkpoints(on_imagenet / "checkpoints", keep=3).steps()
+
+
+def test_the_profiler_writes_the_steps_that_were_asked_for(on_imagenet):
+    assert list((on_imagenet / "train" / "plugins" / "profile").rglob("*.xplane.pb"))
+
+
+def test_predictions_carry_imagenets_label_names(on_imagenet, tmp_path):
+    (tmp_path / "one.png").write_bytes(tf.io.encode_png(tf.zeros([28, 28, 3], tf.uint8)).numpy())
+    assert main(["main", "--mode=predict", f"--model_dir={on_imagenet}", f"--images={tmp_path}/*.png"]) == 0
+    classes = read_lines(on_imagenet / "predictions.jsonl")[0]["classes"]
+    assert all(c["name"].startswith("n") and len(c["name"]) == 9 for c in classes)  # WordNet's synsets
+
+
+def test_replicas_on_logical_cpus_train_from_the_command_line(tmp_path, digits_dir):
+    status, _, error = finish(start(tmp_path, digits_dir, "--devices=cpu*2"))
+    assert status == 0, error
+    assert "2 replicas" in error
+    assert json.loads((tmp_path / "results.json").read_text())["metrics"]["examples"] == 50
+
+
 def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, digits_dir, caplog):
     assert main(command(tmp_path, digits_dir, *ONE_CPU)) == 0
     unbroken = weights_of(tmp_path)
