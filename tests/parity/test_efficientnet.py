@@ -38,7 +38,8 @@ def pair(request):
     images = tf.random.stateless_normal((BATCH, size, size, 3), seed=[1, 2])
     liven(ours, images)
     copy_by_name(ours, reference)
-    return ours, reference, images
+    yield ours, reference, images
+    keras.backend.clear_session()  # layers without a name are numbered on from here, in other tests too
 
 
 def liven(model, images):
@@ -104,20 +105,21 @@ def test_the_layers_with_weights_have_the_reference_s_names_and_shapes(pair):
     assert shapes[0] == shapes[1]
 
 
-# Tolerances: float32 has 24 bits, 6e-8. The kernels add in another order: a product of 1,000 terms is good to about 1e-6,
-# and each of 16 to 23 blocks adds its error. Batch statistics of few pixels divide by small variances: ten times more.
+# Tolerances: these networks amplify float32's rounding. Measured once against the reference built in float64, both its
+# float32 version and ours are 2e-5 off in the logits and up to 2e-4 in the worst gradient. Five times that is allowed.
+LOGITS, GRADIENTS = 1e-4, 1e-3
 
 
 def test_logits_are_the_reference_s(pair):
     ours, reference, images = pair
-    assert distance(ours(images, training=False), reference(255 * images, training=False)) < 1e-5
+    assert distance(ours(images, training=False), reference(255 * images, training=False)) < LOGITS
 
 
 def test_gradients_in_inference_mode_are_the_reference_s(pair):
     ours, reference, images = pair
     _, gradients = outputs_and_gradients(ours, images, training=False)
     _, expected = outputs_and_gradients(reference, 255 * images, training=False)
-    assert_same_gradients(gradients, expected, tolerance=1e-4)
+    assert_same_gradients(gradients, expected, tolerance=GRADIENTS)
 
 
 def test_a_training_step_gives_the_reference_s_logits_gradients_and_statistics(pair):
@@ -131,14 +133,14 @@ def test_a_training_step_gives_the_reference_s_logits_gradients_and_statistics(p
     finally:
         ours.set_weights(before)
         copy_by_name(ours, reference)
-    assert distance(logits, expected_logits) < 1e-4
-    assert_same_gradients(gradients, expected, tolerance=1e-3)
+    assert distance(logits, expected_logits) < LOGITS
+    assert_same_gradients(gradients, expected, tolerance=GRADIENTS)
     for path, value in moved.items():
-        assert distance(value, expected_moved[path]) < 1e-4, path
+        assert distance(value, expected_moved[path]) < LOGITS, path
 
 
-def test_the_reference_is_not_ours_under_other_padding(pair):
-    """The comparison can fail: images shifted by a pixel, as symmetric padding shifts them, give other logits."""
+def test_the_comparison_tells_a_shift_of_one_pixel(pair):
+    """Which is what symmetric padding at stride 2 amounts to."""
     ours, reference, images = pair
     shifted = tf.roll(images, 1, axis=1)
-    assert distance(ours(shifted, training=False), reference(255 * images, training=False)) > 1e-3
+    assert distance(ours(shifted, training=False), reference(255 * images, training=False)) > 100 * LOGITS
