@@ -25,7 +25,10 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(devices):
         make("mirrored", devices=devices)
 
 
-@pytest.mark.parametrize("described", ["", "{", "[]", '{"cluster": {}}', '{"cluster": {"worker": ["a:1"]}, "task": {}}'])
+HALF_DESCRIBED = '{"cluster": {"worker": ["a:1"]}, "task": {}}'
+
+
+@pytest.mark.parametrize("described", ["", "{", "[]", '{"cluster": {}}', HALF_DESCRIBED])
 def test_a_cluster_that_is_not_described_is_said_in_one_line(described, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", described)
     with pytest.raises(UserError, match="TF_CONFIG does not describe a cluster"):

@@ -228,7 +228,8 @@ def on_imagenet(tmp_path_factory, fake_imagenet):
     arguments = [
         "main", "--experiment=effnet_b0", f"--data_dir={fake_imagenet}", f"--model_dir={folder}",
         "--set=model.width=0.1", "--set=model.depth=0.1", "--set=model.resolution=48",
-        "--set=data.train_split=train[16:]", "--set=data.validation_split=train[:16]", "--set=data.examples_per_epoch=48",
+        "--set=data.train_split=train[16:]", "--set=data.validation_split=train[:16]",
+        "--set=data.examples_per_epoch=48",
         "--set=train.global_batch=12", "--set=train.steps=6", "--set=train.eval_batch=8", "--set=train.eval_every=3",
         "--set=train.checkpoint_every=6", "--profile=2,4", "--quiet", *ONE_CPU,
     ]  # fmt: skip
