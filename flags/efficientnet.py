@@ -227,11 +227,11 @@ SAMPLE_DEVIATIONS = (
     "Embedded sample: 5,000 MNIST digits in place of ImageNet, at 32 px: 4,000 to train, 1,000 to test. The paper's "
     "numbers do not apply to it; it shows that the recipe learns. The test digits are evaluated on the way, to draw a "
     "curve; no checkpoint is selected by them, the last one is exported.",
-    "Embedded sample: batch 64 and few epochs, so that it ends within minutes on a CPU. The learning rate is a fifth of "
-    "the rule's, warms up for the same share of the run, and decays 64 times instead of 145.",
+    "Embedded sample: batch 64 and few epochs, so that it ends within minutes on a CPU. The learning rate is a fifth "
+    "of the rule's, warms up for the same share of the run, and decays 64 times instead of 145.",
     "Embedded sample: no dropout, and stochastic depth down to 0.95, not 0.8. The code's initial head grows as "
-    "1/sqrt(classes): with 10 classes, and with a single pixel to pool over, dropout's noise would drown the logits for "
-    "half of so short a run.",
+    "1/sqrt(classes): with 10 classes, and with a single pixel to pool over, dropout's noise would drown the logits "
+    "for half of so short a run.",
     "Embedded sample: the weight average decays by 1 - 1/(0.05 * steps), because 0.9999 remembers 10,000 steps, more "
     "than the whole run has.",
     "Embedded sample: digits are shifted by some pixels, not cropped, flipped or AutoAugmented: a mirrored 2 is no 2. "

@@ -195,3 +195,11 @@ class Experiment:
     sample: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sample_deviations: tuple[str, ...] = ()
     synthetic: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        validation = self.data.validation_split
+        require(
+            self.train.select == "last" or validation not in (None, self.data.test_split),
+            f"train.select=best selects by data.validation_split={validation}: it must be given, "
+            "and not be the test split",
+        )

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flags import catalog, listing, overrides
+from flags.errors import UserError
 
 EVERY = catalog.names()
 
@@ -72,12 +73,6 @@ def test_a_variant_puts_its_own_deviations_before_the_recipes(name):
     assert "Only speed" in catalog.variant(experiment, "synthetic").deviations[0]
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_the_sample_is_no_selection_on_the_test_split(name):
-    data = catalog.variant(catalog.get(name), "sample").data
-    assert data.test_split not in (data.train_split, data.validation_split)
-
-
 def test_the_list_is_grouped_by_paper_and_shows_each_row():
     text = listing.as_text()
     for citation, experiments in catalog.by_paper().items():
@@ -94,3 +89,9 @@ def test_the_list_as_json_is_one_object_with_every_experiment():
     assert [row["name"] for row in rows] == [e.name for group in catalog.by_paper().values() for e in group]
     assert rows[0]["numbers"]["top1"] == catalog.get(rows[0]["name"]).paper.numbers["top1"]
     assert set(rows[0]) == {"name", "paper", "row", "numbers", "summary"}
+
+
+@pytest.mark.parametrize("split", ["none", "validation"])
+def test_nothing_is_selected_on_the_test_split(split):
+    with pytest.raises(UserError, match="train.select=best selects by data.validation_split"):
+        overrides.apply(catalog.get("effnet_b0"), {"data.validation_split": None if split == "none" else split}.items())
