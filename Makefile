@@ -25,6 +25,7 @@ tensorboard: .venv/user
 
 .venv/bin/python:
 	$(or $(PYTHON),python3) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
 .venv/user: requirements.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

@@ -42,6 +42,7 @@ def collect(session: Session, state) -> dict:
         "parameters": parameters.trainable,
         "non_trainable": parameters.non_trainable,
         "multiply_adds": inspection.multiply_adds(model),
+        "micro_batch": micro_batch(session),
         "memory_mb": memory_mb(session, state),
         "steps": session.total_steps,
         "epochs": session.total_steps / recipe.train.steps_per_epoch(session.examples_per_epoch),
@@ -59,17 +60,21 @@ def memory_mb(session: Session, state) -> dict[str, float]:
     Weights, their gradients, the optimizer's slots and the weight average exactly; the activations that the backward
     pass needs as `inspection.activation_bytes` counts them. What kernels use on the way comes on top.
     """
-    train = session.recipe.train
-    micro_batch = train.global_batch // session.strategy.num_replicas_in_sync // train.micro_batches
     compute_bytes = 4 if session.precision == "float32" else 2
     parts = {
         "weights": _bytes(state.model.weights),
         "gradients": _bytes(state.model.trainable_weights),
         "optimizer": _bytes(state.optimizer.variables),
         "weight_average": _bytes(state.average.variables) if state.average is not None else 0,
-        "activations": inspection.activation_bytes(state.model, micro_batch, compute_bytes),
+        "activations": inspection.activation_bytes(state.model, micro_batch(session), compute_bytes),
     }
     return {name: size / 2**20 for name, size in (parts | {"total": sum(parts.values())}).items()}
+
+
+def micro_batch(session: Session) -> int:
+    """How many examples a device sees at once."""
+    train = session.recipe.train
+    return train.global_batch // session.strategy.num_replicas_in_sync // train.micro_batches
 
 
 def _bytes(variables) -> int:
@@ -104,7 +109,8 @@ def _text(session: Session, model: keras.Model, facts: dict) -> str:
                 ),
             ]
         ),
-        "memory of one step and device, estimated (MiB)\n"
+        f"memory of one step and device, micro-batches of {facts['micro_batch']} examples, estimated (MiB); "
+        "--set=train.micro_batches=N cuts them\n"
         + "\n".join(f"  {name.replace('_', ' '):15} {size:12,.0f}" for name, size in facts["memory_mb"].items()),
         f"steps  {facts['steps']:,} of {recipe.train.global_batch} examples: "
         f"{facts['epochs']:.1f} epochs of {session.examples_per_epoch:,}",

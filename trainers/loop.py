@@ -69,10 +69,7 @@ class TrainLoop:
         `first_nonfinite` (the first step whose loss or gradient was not finite; -1 if none).
         """
         numbers = self._run(iterator, tf.constant(steps), tf.constant(float(stop)))
-        return {
-            name: float(value)
-            for name, value in zip(numbers, tf.nest.map_structure(lambda x: x.numpy(), list(numbers.values())))
-        }
+        return {name: float(value) for name, value in numbers.items()}
 
     @property
     def traces(self) -> int:

@@ -175,7 +175,7 @@ class Training:
     def _evaluate(self, step: int) -> float | None:
         """Evaluates the averaged weights; returns the selecting metric if it is the best so far."""
         metrics = self._evaluation.run(self._recipe.data.validation_split, self._averaged())
-        self._report(step, "eval", metrics)
+        self._report(step, "eval", {name: metrics[name] for name in self._session.task.metric_names})
         value, best = metrics[self._session.task.selects_by], self._checkpoints.best
         return value if best is None or value > best["value"] else None
 

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -99,3 +100,16 @@ def test_two_workers_see_the_batches_of_one_process(trained, digits_dir, tmp_pat
     )
     for name in ("loss", "top1", "gradient_norm", "parameter_norm"):
         assert ours[name] == pytest.approx(theirs[name], rel=1e-3), name
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_worker_stops_both_at_one_step(tmp_path, digits_dir):
+    workers = list(start_workers(tmp_path / "run", digits_dir, tmp_path, "--set=train.steps=100000"))
+    while not (tmp_path / "run" / "metrics.jsonl").exists() and workers[0].poll() is None:
+        time.sleep(0.2)
+    workers[1].terminate()
+    codes, errors = finish(workers)
+    assert codes == [75, 75], errors
+    steps = [error.split("stopped at step ")[1].split(",")[0] for error in errors]
+    assert steps[0] == steps[1]
+    assert (tmp_path / "run" / "checkpoints" / f"step-{int(steps[0]):08d}").is_dir()

@@ -32,13 +32,10 @@ class DataNotPrepared(UserError):
     def __init__(self, name: str, data_dir: str | os.PathLike | None = None):
         builder = _builder(name, data_dir)
         folder = data_folder(data_dir)
-        command = "python -m trainers.main --experiment=... --mode=prepare"
-        if data_dir:
-            command += f" --data_dir={data_dir}"
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-            how = f"{_manual_step(builder)}, then run: {command}"
+            how = f"{_manual_step(builder)}, then give the same command with --mode=prepare. See BUILD.md, Data."
         else:
-            how = f"Run: {command} --download"
+            how = "Give the same command with --mode=prepare --download."
         version = os.path.relpath(builder.data_dir, folder)
         super().__init__(f"{name} is not prepared in {folder} (no {version}/dataset_info.json). {how}")
 
