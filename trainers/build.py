@@ -39,6 +39,7 @@ def build_loop(session: Session, state: TrainState) -> TrainLoop:
         weight_decay=session.recipe.optimizer.weight_decay,
         seed=session.run.seed,
         jit_compile=session.jit_compile,
+        measure_waiting=not session.run.deterministic,
     )
 
 

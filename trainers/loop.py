@@ -33,6 +33,7 @@ class TrainLoop:
             norm. Its gradient c * w is added after the all-reduce, which equals having it in the loss.
         seed: of dropout and stochastic depth.
         jit_compile: compile forward and backward with XLA.
+        measure_waiting: take the time that is spent waiting for data; TensorFlow's deterministic mode has no clock.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class TrainLoop:
         weight_decay: float,
         seed: int,
         jit_compile: bool = False,
+        measure_waiting: bool = True,
     ):
         self._strategy = strategy
         self._task = task
@@ -52,6 +54,7 @@ class TrainLoop:
         self._recipe = recipe
         self._weight_decay = weight_decay
         self._seed = seed
+        self._now = tf.timestamp if measure_waiting else _no_clock
         self._loss_scale = state.loss_scale
         self._variables = state.model.trainable_variables
         self._decayed = [not is_batch_norm(v) for v in self._variables]
@@ -65,8 +68,8 @@ class TrainLoop:
         """Takes `steps` optimizer steps; returns the means over them.
 
         Besides the task's metrics: `gradient_norm` (before clipping), `parameter_norm` and `l2` (at the end), `waited`
-        (seconds spent waiting for data, of this worker), `stops` (how many replicas were called with `stop`),
-        `first_nonfinite` (the first step whose loss or gradient was not finite; -1 if none).
+        (seconds spent waiting for data, of this worker; 0 if not measured), `stops` (how many replicas were called
+        with `stop`), `first_nonfinite` (the first step whose loss or gradient was not finite; -1 if none).
         """
         numbers = self._run(iterator, tf.constant(steps), tf.constant(float(stop)))
         return {name: float(value) for name, value in numbers.items()}
@@ -80,10 +83,10 @@ class TrainLoop:
         totals = {name: tf.zeros(()) for name in (*self._task.metric_names, "gradient_norm")}
         waited, stops, first_nonfinite = tf.zeros((), tf.float64), tf.zeros(()), tf.constant(-1, tf.int64)
         for _ in tf.range(steps):
-            asked = tf.timestamp()
+            asked = self._now()
             batch = next(iterator)
             with tf.control_dependencies(tf.nest.flatten(self._local(batch), expand_composites=True)):
-                waited += tf.timestamp() - asked
+                waited += self._now() - asked
             step = tf.identity(self._state.step)
             numbers = self._local(self._strategy.run(self._replica_step, (batch, stop)))
             totals = {name: totals[name] + numbers[name] for name in totals}
@@ -209,6 +212,10 @@ class EvalLoop:
             "weight": tf.reduce_sum(weight)
         }
         return tf.distribute.get_replica_context().all_reduce(SUM, sums)
+
+
+def _no_clock() -> tf.Tensor:
+    return tf.zeros((), tf.float64)
 
 
 def packed_sum(replica: tf.distribute.ReplicaContext, values):
