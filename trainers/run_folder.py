@@ -72,22 +72,21 @@ class RunFolder:
             lock.flush()
             yield
 
-    def open(self, recipe: Experiment, settings: Mapping[str, Any]) -> bool:
-        """Claims the folder for a recipe and the settings that decide its numbers (data, seed, precision).
+    def holds(self, recipe: Experiment, settings: Mapping[str, Any]) -> bool:
+        """Whether a run of this recipe is already here, to go on with.
 
-        Returns whether a run of the same recipe is already there, to go on with.
+        Args:
+            settings: besides the recipe, what decides a run's numbers: data, seed, precision.
 
         Raises:
             UserError: another recipe is in the folder; the message shows the difference.
         """
-        described = {**settings, "recipe": overrides.flatten(recipe)}
         before = self.read_config()
         if before is None:
-            self._write_config(recipe, described)
             return False
-        old = {**{key: before.get(key) for key in settings}, **before["recipe"]}
-        new = {**settings, **described["recipe"]}
-        different = overrides.difference(json.loads(json.dumps(old)), json.loads(json.dumps(new)))
+        compared = {name: value for name, value in settings.items() if name != "overrides"}  # they show in the recipe
+        old = {**{name: before.get(name) for name in compared}, **before["recipe"]}
+        different = overrides.difference(old, {**compared, **overrides.flatten(recipe)})
         if different:
             raise UserError(
                 f"--model_dir={self.path} holds a run with another recipe: {'; '.join(different)}. "
@@ -106,12 +105,14 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{self.config}: not the config of a run ({error}). Name another --model_dir.") from error
 
-    def _write_config(self, recipe: Experiment, described: Mapping[str, Any]) -> None:
+    def claim(self, recipe: Experiment, settings: Mapping[str, Any]) -> None:
+        """Writes `config.json`: from now on this folder belongs to a run of `recipe`."""
         write_json(
             self.config,
             {
                 "experiment": recipe.name,
-                **described,
+                **settings,
+                "recipe": overrides.flatten(recipe),
                 "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
                 | {"python": platform.python_version()},
                 "git_commit": _git_commit(),

@@ -96,6 +96,8 @@ def open_session(run: Run, *, dry: bool = False) -> Session:
     recipe = run.recipe_for(data)
     dataset = open_data(run, recipe, dry=dry)
     check_batches(recipe, strategy.num_replicas_in_sync)
+    if not dry:
+        check_splits(recipe, dataset)
     return Session(
         run=run,
         data=data,
@@ -138,6 +140,13 @@ def open_data(run: Run, recipe: Experiment, *, dry: bool):
     if dry and not sources.is_prepared(name, run.data_dir) and name not in sources.SAMPLES:
         return sources.declared(name, run.data_dir)
     return sources.open_dataset(name, run.data_dir, run.download)
+
+
+def check_splits(recipe: Experiment, dataset) -> None:
+    """Every split of the recipe is there, before anything is trained."""
+    for split in (recipe.data.train_split, recipe.data.validation_split, recipe.data.test_split):
+        if split is not None:
+            dataset.split(split)
 
 
 def check_batches(recipe: Experiment, replicas: int) -> None:

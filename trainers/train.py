@@ -47,7 +47,7 @@ class Training:
 
     def __init__(self, session: Session, signals: StopSignals):
         recipe = session.recipe
-        continues = session.is_chief and session.folder.open(recipe, session.settings)
+        continues = session.is_chief and session.folder.holds(recipe, session.settings)
         self._session = session
         self._signals = signals
         self._recipe = recipe
@@ -61,10 +61,13 @@ class Training:
         self._state = build_state(session)
         self._variables = self._state.variables()
         self._loop = build_loop(session, self._state)
-        self._board = TensorBoard(session.folder) if session.is_chief else None
         self._evaluation = Evaluation(session, self._state.model)
         self._seconds = 0.0  # spent in training steps, in this process and those before it
         self._restore(continues)
+        # Last: a mistake of the user leaves the folder free for the corrected command.
+        if session.is_chief and not continues:
+            session.folder.claim(recipe, session.settings)
+        self._board = TensorBoard(session.folder) if session.is_chief else None
 
     @property
     def _step(self) -> int:
@@ -97,7 +100,7 @@ class Training:
         try:
             loaded = tf_models.load_weights(self._state.model, path)
         except (ValueError, OSError) as error:
-            raise UserError(f"--init_from={path}: {error}") from error
+            raise UserError(f"--init_from: {error}") from error
         for line in str(loaded).splitlines():
             self._console.say(f"--init_from: {line}")
         if self._state.average is not None:

@@ -284,6 +284,14 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, digits_dir, caplog
         np.testing.assert_allclose(resumed[name], value, rtol=1e-4, atol=1e-5)
 
 
+def test_a_mistake_leaves_the_folder_free_for_the_corrected_command(tmp_path, digits_dir, capsys):
+    assert main(command(tmp_path, digits_dir, f"--init_from={tmp_path}/nowhere.h5", *ONE_CPU)) == 2
+    assert "nowhere.h5: no such file" in capsys.readouterr().err
+    assert main(command(tmp_path, digits_dir, "--set=data.test_split=tset", *ONE_CPU)) == 2
+    assert "Unknown split 'tset'" in capsys.readouterr().err
+    assert not (tmp_path / "config.json").exists()
+
+
 def test_a_loss_that_explodes_ends_the_run_with_one_line(tmp_path, digits_dir, capsys):
     arguments = ("--set=schedule.lr_per_256=1e30", "--set=train.steps=40")
     assert main(command(tmp_path, digits_dir, *arguments, *ONE_CPU)) == 1
