@@ -120,7 +120,7 @@ class Training:
     def _announce(self) -> None:
         session, recipe = self._session, self._recipe
         self._console.say(
-            f"{recipe.name}: {recipe.summary}\n"
+            f"{recipe.name} ({recipe.paper.row})\n"
             f"data {recipe.data.name} ({session.data}); {strategies.describe(session.strategy, session.precision)}; "
             f"global batch {recipe.train.global_batch}; {session.total_steps} steps; folder {self._folder.path}"
         )

@@ -39,7 +39,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, 3)
             and keras.backend.standardize_dtype(inputs.dtype) in _FUSED_DTYPES
             and self.epsilon >= _SMALLEST_EPSILON
-            and not (self.renorm or self.synchronized)
+            and not self.synchronized
+            and not getattr(self, "renorm", False)  # Keras has it from 3.13 on
         )
 
     def _fused(self, inputs, mean, variance, is_training: bool):
