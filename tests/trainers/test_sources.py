@@ -49,10 +49,10 @@ def test_records_come_out_as_encoded_bytes(fake_imagenet):
 @pytest.mark.parametrize(
     "name, command",
     [
-        ("cifar10", "--mode=prepare --data_dir={folder} --download"),
+        ("cifar10", "the same command with --mode=prepare --download"),
         (
             "imagenet2012",
-            "Put {train} and {validation} into {folder}/downloads/manual, then run: python -m trainers.main",
+            "Put {train} and {validation} into {folder}/downloads/manual, then give the same command with --mode=prepare",
         ),
     ],
 )
