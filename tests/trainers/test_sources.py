@@ -52,7 +52,7 @@ def test_records_come_out_as_encoded_bytes(fake_imagenet):
         ("cifar10", "the same command with --mode=prepare --download"),
         (
             "imagenet2012",
-            "Put {train} and {validation} into {folder}/downloads/manual, then give the same command with --mode=prepare",
+            "Put {train} and {validation} into {folder}/downloads/manual, then give the same command with",
         ),
     ],
 )
