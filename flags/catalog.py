@@ -14,16 +14,21 @@ from flags.recipe import Experiment
 
 Data = Literal["paper", "sample", "synthetic"]
 
-PAPERS = ("efficientnet",)  # modules of `flags` that register experiments, in the order of --list_experiments
+PAPERS = ("resnet", "efficientnet")  # modules of `flags` that register experiments, in the order of --list_experiments
 
 _recipes: dict[str, Callable[[], Experiment]] = {}
 
 
+def register(name: str, recipe: Callable[[], Experiment]) -> None:
+    """Makes `recipe`, which returns an `Experiment` of that name, known."""
+    if name in _recipes:
+        raise ValueError(f"experiment: {name!r} is registered already")
+    _recipes[name] = recipe
+
+
 def experiment(recipe: Callable[[], Experiment]) -> Callable[[], Experiment]:
     """Registers a function that returns an `Experiment` of the function's own name."""
-    if recipe.__name__ in _recipes:
-        raise ValueError(f"experiment: {recipe.__name__!r} is registered already")
-    _recipes[recipe.__name__] = recipe
+    register(recipe.__name__, recipe)
     return recipe
 
 

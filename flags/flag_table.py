@@ -14,7 +14,7 @@ from absl import flags as absl_flags
 from flags.nearest import near
 from flags.overrides import BOOLEANS
 
-MODES = ("train", "evaluate", "export", "predict", "describe", "prepare", "benchmark")
+MODES = ("train", "evaluate", "export", "predict", "report", "describe", "prepare", "benchmark")
 DATA = ("paper", "sample", "synthetic")
 
 
@@ -77,6 +77,16 @@ def devices(value: str) -> str:
     return ",".join(names)
 
 
+def paths(value: str) -> tuple[str, ...]:
+    """Reads names of files or folders with commas between them."""
+    names = tuple(path(name.strip()) for name in value.split(",") if name.strip())
+    if not names:
+        raise ValueError("names nothing.")
+    if len(set(names)) < len(names):
+        raise ValueError("names one of them twice.")
+    return names
+
+
 def step_range(value: str) -> tuple[int, int]:
     """Reads "100,110": from the first step up to the second, which is not included."""
     match = re.fullmatch(r"(\d+),(\d+)", value)
@@ -109,8 +119,8 @@ FLAGS = {
         _choice(
             "mode",
             Choice(*MODES),
-            "What to do; train also evaluates and exports at the end. describe is a dry run; prepare makes the data "
-            "set ready.",
+            "What to do; train also evaluates and exports at the end. report draws the paper's figures and tables from "
+            "runs; describe is a dry run; prepare makes the data set ready.",
             "train",
         ),
         Flag(
@@ -129,8 +139,8 @@ FLAGS = {
             "model_dir",
             path,
             "DIR",
-            "Everything of the run; by default runs/EXPERIMENT/DATA. evaluate, export and predict need no "
-            "other flag to find a run.",
+            "Everything of the run; by default runs/EXPERIMENT/DATA. evaluate, export, predict and report need "
+            "no other flag to find a run. With --runs: where the report goes, by default runs/report.",
         ),
         Flag("data_dir", path, "DIR", "TFDS folder; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
         _choice(
@@ -164,6 +174,8 @@ FLAGS = {
     ),
     "For one mode": (
         _choice("split", Choice("validation", "test", "train"), "evaluate: on which split.", "test"),
+        Flag("ensemble", paths, "DIR,DIR", "evaluate: the mean of these runs' class probabilities."),
+        Flag("runs", paths, "GLOB,GLOB", "report: on all runs in these folders, such as 'runs/*_cifar10/*', quoted."),
         Flag("images", text, "GLOB", "predict: image files, such as 'photos/*.jpg', quoted."),
         Flag("json", switch, "", "describe, evaluate, benchmark, --list_experiments: a JSON object on stdout.", False),
         Flag("profile", step_range, "FROM,TO", "train: profile these steps for TensorBoard, such as 100,110."),
@@ -179,6 +191,7 @@ EXAMPLES = """\
   python -m trainers.main --experiment=effnet_b0 --mode=describe
   python -m trainers.main --experiment=effnet_b0 --set=train.epochs=2 --set=train.global_batch=32
   python -m trainers.main --mode=evaluate --model_dir=runs/effnet_b0/sample --json
+  python -m trainers.main --mode=report --runs='runs/*/sample'
   python -m trainers.main --mode=predict --model_dir=runs/effnet_b0/sample --images='photos/*.jpg'"""
 
 

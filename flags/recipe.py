@@ -48,6 +48,10 @@ class Images:
     Splits are TFDS split expressions. `validation_split` selects the best checkpoint, `test_split` gives the
     reported numbers. `mean` and `stddev` are per channel, on the scale 0..255. `examples_per_epoch` is what the paper
     counts as an epoch, for the length of the run and for the schedule; None: the size of `train_split`.
+
+    Tests on the way always take the centre crop, those at the end `test_protocol`: the centre crop, the average over
+    four corners, centre and their mirror images (`ten_crop`), or over whole images at every one of `test_scales`
+    (`multi_scale`: shorter sides in pixels, the network applied at every position).
     """
 
     name: str  # TFDS name, a builder of ours, or "synthetic"
@@ -55,13 +59,18 @@ class Images:
     validation_split: str | None  # none: no evaluation on the way
     test_split: str
     examples_per_epoch: int | None = None
-    crop: Literal["inception", "pad_and_shift", "none"] = "inception"
+    crop: Literal["inception", "scale_jitter", "pad_and_shift", "none"] = "inception"
+    shorter_side: tuple[int, ...] = (256, 480)  # scale_jitter: smallest and largest, in pixels, before the crop
     flip: bool = True
+    lighting: float = 0.0  # standard deviation of AlexNet's noise along the principal components of colour
     augment: Literal["none", "autoaugment_v0", "autoaugment_v0_scaled"] = "none"
     resize: Literal["bicubic_tf1", "bicubic", "bilinear"] = "bicubic_tf1"
     crop_padding: int = 32  # evaluation crops the centre square of side size / (size + crop_padding)
+    mean_image: bool = False  # subtract the mean training image, pixel by pixel, in place of `mean`
     mean: tuple[float, ...] = (0.485 * 255, 0.456 * 255, 0.406 * 255)
     stddev: tuple[float, ...] = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+    test_protocol: Literal["centre_crop", "ten_crop", "multi_scale"] = "centre_crop"
+    test_scales: tuple[int, ...] = (224, 256, 384, 480, 640)
     shuffle_window: int = 8192  # undecoded examples that are permuted together
 
     def __post_init__(self) -> None:
@@ -73,26 +82,57 @@ class Images:
         require(self.shuffle_window >= 1, f"data.shuffle_window={self.shuffle_window}: must be 1 or more")
         require(len(self.mean) == len(self.stddev) == 3, "data.mean and data.stddev take three numbers, one a channel")
         require(min(self.stddev) > 0, f"data.stddev={self.stddev}: must be positive")
+        require(self.lighting >= 0, f"data.lighting={self.lighting}: must be 0 or more")
+        require(
+            len(self.shorter_side) == 2 and 1 <= self.shorter_side[0] <= self.shorter_side[1],
+            f"data.shorter_side={self.shorter_side}: takes two numbers of pixels, the smaller first, such as 256,480",
+        )
+        require(
+            len(self.test_scales) > 0 and min(self.test_scales, default=0) >= 1,
+            f"data.test_scales={self.test_scales}: takes numbers of pixels, such as 224,256,384",
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RMSProp:
-    """RMSProp as TensorFlow 1 has it: mean square starts at 1, epsilon inside the root, momentum on lr-scaled steps.
+class Optimizer:
+    """What all optimizers have: the coupled L2 of the papers, by which the loss gains weight_decay * sum(w^2) / 2.
 
-    `weight_decay` is the coupled L2 of the papers: the loss gains weight_decay * sum(w^2) / 2 over every trainable
-    weight outside batch norm.
+    `decayed` are the weights of that sum: kernels of convolutions and dense layers; every trainable weight outside
+    batch norm; or all.
     """
+
+    weight_decay: float
+    decayed: Literal["kernels", "outside_batch_norm", "all"] = "outside_batch_norm"
+
+    def __post_init__(self) -> None:
+        require(self.weight_decay >= 0, f"optimizer.weight_decay={self.weight_decay}: must be 0 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RMSProp(Optimizer):
+    """RMSProp as TensorFlow 1 has it: mean square starts at 1, epsilon inside the root, momentum on lr-scaled steps."""
 
     decay: float
     momentum: float
     epsilon: float
-    weight_decay: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.decay < 1, f"optimizer.decay={self.decay}: must lie in [0, 1)")
         require(0 <= self.momentum < 1, f"optimizer.momentum={self.momentum}: must lie in [0, 1)")
         require(self.epsilon > 0, f"optimizer.epsilon={self.epsilon}: must be positive")
-        require(self.weight_decay >= 0, f"optimizer.weight_decay={self.weight_decay}: must be 0 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Momentum(Optimizer):
+    """SGD with momentum: velocity = momentum * velocity + lr * gradient, weight = weight - velocity."""
+
+    momentum: float
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.momentum < 1, f"optimizer.momentum={self.momentum}: must lie in [0, 1)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,12 +157,49 @@ class Exponential:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Stepwise:
+    """A constant rate that is multiplied by `factor` a few times.
+
+    That happens after as many updates as `boundaries` say; or, with `drops` "plateau", as often as there are
+    boundaries, each time that `patience` evaluations in a row have not brought the validation top-1 up by
+    `min_improvement` (a fraction). With `warmup_lr` the run begins at that rate instead and stays there until the
+    training error of 100 updates is below `warmup_error`. The rate does not follow the batch.
+    """
+
+    lr: float
+    boundaries: tuple[int, ...]
+    factor: float = 0.1
+    drops: Literal["boundaries", "plateau"] = "boundaries"
+    patience: int = 5
+    min_improvement: float = 0.001
+    warmup_lr: float | None = None
+    warmup_error: float = 0.8
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, f"schedule.lr={self.lr}: must be positive")
+        require(
+            self.warmup_lr is None or self.warmup_lr > 0,
+            f"schedule.warmup_lr={self.warmup_lr}: must be positive, or none",
+        )
+        require(0 < self.factor < 1, f"schedule.factor={self.factor}: must lie in (0, 1)")
+        require(self.patience >= 1, f"schedule.patience={self.patience}: must be 1 or more")
+        require(self.min_improvement >= 0, f"schedule.min_improvement={self.min_improvement}: must be 0 or more")
+        require(0 < self.warmup_error <= 1, f"schedule.warmup_error={self.warmup_error}: must lie in (0, 1]")
+        require(
+            list(self.boundaries) == sorted({b for b in self.boundaries if b > 0}),
+            f"schedule.boundaries={self.boundaries}: must be numbers of updates, each larger than the one before",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
     """How long, how much at once, and how often the run reports, evaluates and saves. `*_every` count steps.
 
     Exactly one of `epochs` and `steps` is given. `micro_batches` splits what a replica sees in a step into that many
-    passes whose gradients add up. `ema_decay` 0 keeps no weight average; its effective value at step t is
-    min(ema_decay, (1 + t) / (10 + t)).
+    passes whose gradients add up. `batch_norm_batch` makes them more, so that batch norm never averages over more
+    examples than that: what a replica of the paper's machine saw. `ema_decay` 0 keeps no weight average; its effective
+    value at step t is min(ema_decay, (1 + t) / (10 + t)). With `exact_bn_statistics` the moving statistics of batch
+    norm are replaced, when training ends, by averages over one epoch of training batches.
     """
 
     global_batch: int
@@ -132,6 +209,8 @@ class Train:
     ema_decay: float = 0.0
     clip_norm: float | None = None  # of the whole gradient, after the sum over replicas
     micro_batches: int = 1
+    batch_norm_batch: int | None = None
+    exact_bn_statistics: bool = False
     log_every: int = 100
     eval_every: int
     checkpoint_every: int
@@ -154,12 +233,22 @@ class Train:
             self.global_batch % self.micro_batches == 0,
             f"train.micro_batches={self.micro_batches}: must divide train.global_batch={self.global_batch}",
         )
+        require(
+            self.batch_norm_batch is None or self.batch_norm_batch >= 1,
+            f"train.batch_norm_batch={self.batch_norm_batch}: must be 1 or more, or none",
+        )
         require(0 <= self.label_smoothing < 1, f"train.label_smoothing={self.label_smoothing}: must lie in [0, 1)")
         require(0 <= self.ema_decay < 1, f"train.ema_decay={self.ema_decay}: must lie in [0, 1)")
         require(
             self.clip_norm is None or self.clip_norm > 0,
             f"train.clip_norm={self.clip_norm}: must be positive, or none",
         )
+
+    def micro_batches_of(self, replicas: int) -> int:
+        """Into how many equal parts each of so many replicas cuts its share of a step."""
+        share = self.global_batch // replicas
+        most = min(share // self.micro_batches, self.batch_norm_batch or share)
+        return next(parts for parts in range(1, share + 1) if share % parts == 0 and share // parts <= most)
 
     def steps_per_epoch(self, examples_per_epoch: int) -> float:
         """Fractional, as in EfficientNet's official code: 1,281,167 images at batch 4096 are 312.8 steps."""
@@ -188,8 +277,8 @@ class Experiment:
     paper: Paper
     model: Model
     data: Images
-    optimizer: RMSProp
-    schedule: Exponential
+    optimizer: RMSProp | Momentum
+    schedule: Exponential | Stepwise
     train: Train
     deviations: tuple[str, ...] = ()
     sample: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -202,4 +291,8 @@ class Experiment:
             self.train.select == "last" or validation not in (None, self.data.test_split),
             f"train.select=best selects by data.validation_split={validation}: it must be given, "
             "and not be the test split",
+        )
+        require(
+            getattr(self.schedule, "drops", None) != "plateau" or validation is not None,
+            f"schedule.drops=plateau watches data.validation_split={validation}: it must be given",
         )

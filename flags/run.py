@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,14 +17,21 @@ from flags.nearest import near
 from flags.recipe import Experiment
 
 HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
-FINISHED = ("evaluate", "export", "predict")  # modes that read what a run left in its folder
+FINISHED = ("evaluate", "export", "predict", "report")  # modes that read what a run left in its folder
 ONLY_IN = {  # flags that mean nothing in other modes
     "json": ("describe", "evaluate", "benchmark"),
     "split": ("evaluate",),
+    "ensemble": ("evaluate",),
+    "runs": ("report",),
     "images": ("predict",),
     "profile": ("train",),
     "init_from": ("train",),
 }
+ALONE = {  # flag -> others that it leaves no room for
+    "ensemble": ("model_dir", "experiment", "data"),
+    "runs": ("experiment", "data", "set"),
+}
+REPORT = os.path.join("runs", "report")  # where a report on several runs goes
 CLUSTERS = {  # strategy -> how its machines may find each other
     "auto": ("tf_config", "slurm", "tpu"),
     "multi_worker": ("tf_config", "slurm"),
@@ -37,7 +45,7 @@ CLUSTERS = {  # strategy -> how its machines may find each other
 class Run:
     """What the user asked for. Fields are the flags of `flags/flag_table.py`; None where nothing was given."""
 
-    experiment: str
+    experiment: str | None  # None: `report` on `runs`
     overrides: tuple[str, ...]  # --set, as typed: "train.global_batch=64"
     mode: str
     init_from: str | None
@@ -53,6 +61,8 @@ class Run:
     seed: int
     deterministic: bool
     split: str
+    ensemble: tuple[Run, ...] | None  # the finished runs whose mean is evaluated; this one is as the first of them
+    runs: tuple[str, ...] | None  # glob patterns of run folders
     images: str | None
     json: bool
     profile: tuple[int, int] | None
@@ -89,6 +99,16 @@ def parse(argv: Sequence[str]) -> Run | None:
     mode = given.get("mode", "train")
     _check_modes(given, mode)
     _check_devices(given)
+    if given.get("runs"):
+        return _run({"model_dir": REPORT, **given})
+    if given.get("ensemble"):
+        members = tuple(_bound({**given, "model_dir": folder, "ensemble": None}, mode) for folder in given["ensemble"])
+        return dataclasses.replace(members[0], ensemble=members)
+    return _bound(given, mode)
+
+
+def _bound(given: Mapping[str, Any], mode: str) -> Run:
+    """The run that is meant, with a recipe that holds in every variant it may need."""
     if mode in FINISHED:
         given = _with_finished_run(given, mode)
     if "experiment" not in given:
@@ -155,6 +175,10 @@ def _check_modes(given: Mapping[str, Any], mode: str) -> None:
             raise UserError(f"--{name} means nothing in --mode={mode}. It belongs to --mode={' or '.join(modes)}.")
     if mode == "predict" and "images" not in given:
         raise UserError("--mode=predict: --images is missing. Name the files: --images='photos/*.jpg', quoted.")
+    for name, others in ALONE.items():
+        clash = next((other for other in others if given.get(other)), None)
+        if given.get(name) and clash:
+            raise UserError(f"--{name} names the runs itself: leave --{clash} out.")
 
 
 def _check_devices(given: Mapping[str, Any]) -> None:

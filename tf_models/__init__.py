@@ -2,6 +2,7 @@
 
 from tf_models import efficientnet as _efficientnet  # noqa: F401  (registers its models)
 from tf_models import inspection
+from tf_models import resnet as _resnet  # noqa: F401
 from tf_models.registry import build_model, list_models, register_model
 from tf_models.weights import load_weights
 

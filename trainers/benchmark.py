@@ -20,7 +20,7 @@ from flags.run import Run
 from tf_models.layers import noise
 from trainers import strategy as strategies
 from trainers.build import build_loop, build_state, training_batches, training_data
-from trainers.loop import is_batch_norm
+from trainers.loop import is_decayed
 from trainers.session import Session, open_session
 from trainers.state import TrainState
 
@@ -107,7 +107,7 @@ def _bare_step(session: Session, state: TrainState) -> Callable:
             gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         lr = state.optimizer.learning_rate
         for gradient, variable in zip(gradients, variables):
-            if not is_batch_norm(variable):
+            if is_decayed(variable, recipe.optimizer.decayed):
                 gradient += recipe.optimizer.weight_decay * variable
             state.optimizer.update_step(gradient, variable, lr)
         state.optimizer.iterations.assign_add(1)

@@ -18,11 +18,13 @@ def build_state(session: Session) -> TrainState:
     ema_decay = session.recipe.train.ema_decay
     with session.strategy.scope():
         model = session.task.build_model()
-        optimizer = build_optimizer(session.recipe.optimizer, session.schedule)
+        schedule = session.build_schedule()
+        optimizer = build_optimizer(session.recipe.optimizer, schedule)
         optimizer.build(model.trainable_variables)
         return TrainState(
             model=model,
             optimizer=optimizer,
+            schedule=schedule,
             average=WeightAverage([*model.trainable_weights, *model.non_trainable_weights], ema_decay)
             if ema_decay
             else None,
@@ -37,6 +39,7 @@ def build_loop(session: Session, state: TrainState) -> TrainLoop:
         state=state,
         recipe=session.recipe.train,
         weight_decay=session.recipe.optimizer.weight_decay,
+        decayed=session.recipe.optimizer.decayed,
         seed=session.run.seed,
         jit_compile=session.jit_compile,
         measure_waiting=not session.run.deterministic,
@@ -51,10 +54,14 @@ def training_data(session: Session, *, first_step: int) -> tf.distribute.Distrib
 
 
 def first_inputs(session: Session, count: int = 64) -> tf.Tensor:
-    """The first `count` augmented training images, as the network gets them: [count, height, width, 3] in 0..255."""
+    """The first `count` augmented training images, as the network gets them: [count, height, width, 3] in 0..255.
+
+    A mean image that was subtracted is added again.
+    """
     count = min(count, session.recipe.train.global_batch)
     batches = training_batches(session, 0, count, tf.distribute.InputContext())
-    return next(iter(batches))["image"]
+    inputs = next(iter(batches))["image"]
+    return inputs if session.mean_image is None else inputs + session.mean_image
 
 
 def training_batches(session: Session, first_step: int, global_batch: int, context: tf.distribute.InputContext):

@@ -12,7 +12,7 @@ from flags.run import Run
 from tf_models import inspection
 from trainers import strategy as strategies
 from trainers.build import build_state
-from trainers.data import sources
+from trainers.data import sources, synthetic
 from trainers.session import Session, open_session
 
 SHOWN_DECAYS = 3  # at either end of the run
@@ -33,8 +33,7 @@ def collect(session: Session, state) -> dict:
     """Everything of the description that is a number or a name."""
     recipe, model = session.recipe, state.model
     parameters = inspection.parameters(model)
-    rate = session.schedule
-    marks = rate.marked_steps(session.total_steps)
+    marks = state.schedule.marked_steps(session.total_steps)
     return {
         "experiment": recipe.name,
         "summary": recipe.summary,
@@ -42,12 +41,12 @@ def collect(session: Session, state) -> dict:
         "parameters": parameters.trainable,
         "non_trainable": parameters.non_trainable,
         "multiply_adds": inspection.multiply_adds(model),
-        "micro_batch": micro_batch(session),
+        "micro_batch": session.examples_at_once,
         "memory_mb": memory_mb(session, state),
         "steps": session.total_steps,
         "epochs": session.total_steps / recipe.train.steps_per_epoch(session.examples_per_epoch),
-        "lr": {str(step): float(rate(step)) for step, _ in marks},
-        "lr_labels": {str(step): label for step, label in marks},
+        "lr": {str(step): rate for step, _, rate in marks},
+        "lr_labels": {str(step): label for step, label, _ in marks},
         "data": _data(session),
         "devices": strategies.describe(session.strategy, session.precision),
         "deviations": list(recipe.deviations),
@@ -66,15 +65,9 @@ def memory_mb(session: Session, state) -> dict[str, float]:
         "gradients": _bytes(state.model.trainable_weights),
         "optimizer": _bytes(state.optimizer.variables),
         "weight_average": _bytes(state.average.variables) if state.average is not None else 0,
-        "activations": inspection.activation_bytes(state.model, micro_batch(session), compute_bytes),
+        "activations": inspection.activation_bytes(state.model, session.examples_at_once, compute_bytes),
     }
     return {name: size / 2**20 for name, size in (parts | {"total": sum(parts.values())}).items()}
-
-
-def micro_batch(session: Session) -> int:
-    """How many examples a device sees at once."""
-    train = session.recipe.train
-    return train.global_batch // session.strategy.num_replicas_in_sync // train.micro_batches
 
 
 def _bytes(variables) -> int:
@@ -84,7 +77,7 @@ def _bytes(variables) -> int:
 def _data(session: Session) -> dict:
     """The data set, whether it is there, and how to get it."""
     name, folder = session.recipe.data.name, session.run.data_dir
-    if name == "synthetic":
+    if name in synthetic.NAMES:
         return {"name": name, "prepared": True, "how": "made in memory"}
     if sources.is_prepared(name, folder):
         return {"name": name, "prepared": True, "how": f"found in {sources.data_folder(folder)}"}
@@ -100,12 +93,12 @@ def _text(session: Session, model: keras.Model, facts: dict) -> str:
         _table(
             [
                 ("", "here", "paper"),
-                ("top-1", "see --mode=train", f"{paper['top1']:.1%}" if "top1" in paper else "-"),
-                ("parameters", counts, f"{paper['parameters'] / 1e6:.1f}M" if "parameters" in paper else "-"),
+                *_accuracy_rows(paper),
+                ("parameters", counts, f"{paper['parameters'] / 1e6:.3g}M" if "parameters" in paper else "-"),
                 (
                     "multiply-adds",
                     f"{facts['multiply_adds']:,}",
-                    f"{paper['multiply_adds'] / 1e9:.2f}B" if "multiply_adds" in paper else "-",
+                    f"{paper['multiply_adds'] / 1e9:.3g}B" if "multiply_adds" in paper else "-",
                 ),
             ]
         ),
@@ -120,6 +113,13 @@ def _text(session: Session, model: keras.Model, facts: dict) -> str:
         "deviations from the paper\n" + "\n".join(f"  - {line}" for line in facts["deviations"]),
     ]
     return "\n\n".join(sections)
+
+
+def _accuracy_rows(paper: dict) -> list[tuple[str, str, str]]:
+    """What the paper reached, protocol by protocol; here nothing was trained yet."""
+    labels = {"top1": "top-1", "top5": "top-5", "top1_multi_scale": "top-1, multi-scale"}
+    labels["top5_multi_scale"] = "top-5, multi-scale"
+    return [(label, "see --mode=train", f"{paper[name]:.2%}") for name, label in labels.items() if name in paper]
 
 
 def _layer_rows(model: keras.Model) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from flags.errors import UserError
 from flags.run import Run
+from tf_models.deep_graphs import deep_graphs
 from trainers.data import stream
 from trainers.loop import EvalLoop
 from trainers.session import Session, open_session
@@ -58,7 +59,7 @@ def load_finished(session: Session) -> keras.Model:
             f"--experiment={session.recipe.name} --model_dir={session.folder.path}"
         )
     try:
-        with session.strategy.scope():
+        with session.strategy.scope(), deep_graphs():
             return keras.saving.load_model(path)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a Keras file of this project ({str(error).splitlines()[0]}).") from error

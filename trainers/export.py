@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from flags.errors import RunError
 from flags.run import Run
+from tf_models.deep_graphs import deep_graphs
 from trainers.data import stream
 from trainers.evaluate import load_finished
 from trainers.session import Session, open_session
@@ -51,7 +52,7 @@ def write_saved_model(session: Session, model: keras.Model) -> float:
 def single_device_copy(model: keras.Model) -> keras.Model:
     """The same model and weights outside any distribution strategy, in float32."""
     config = keras.saving.serialize_keras_object(model)
-    with keras.device("cpu:0"):
+    with keras.device("cpu:0"), deep_graphs():
         copy = keras.saving.deserialize_keras_object(_in_float32(config))
     copy.set_weights([np.asarray(weight) for weight in model.get_weights()])
     return copy

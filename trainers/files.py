@@ -17,12 +17,16 @@ def fsync(path: pathlib.Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Replaces `path` by `text` in one step."""
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Replaces `path` by `content` in one step."""
     aside = path.with_name(f".{path.name}.writing")
-    aside.write_text(text)
+    aside.write_bytes(content)
     fsync(aside)
     os.replace(aside, path)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    write_bytes(path, text.encode())
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

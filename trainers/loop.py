@@ -29,8 +29,9 @@ class TrainLoop:
         task: gives `losses(model, batch, training)`.
         state: model, optimizer, weight average; advanced in place.
         recipe: `global_batch`, `micro_batches`, `clip_norm` are read.
-        weight_decay: coefficient c of the coupled L2 term c * sum(w^2) / 2 over every trainable weight outside batch
-            norm. Its gradient c * w is added after the all-reduce, which equals having it in the loss.
+        weight_decay: coefficient c of the coupled L2 term c * sum(w^2) / 2 over the `decayed` weights. Its gradient
+            c * w is added after the all-reduce, which equals having it in the loss.
+        decayed: "kernels", "outside_batch_norm" or "all" (`flags.recipe.Optimizer`).
         seed: of dropout and stochastic depth.
         jit_compile: compile forward and backward with XLA.
         measure_waiting: take the time that is spent waiting for data; TensorFlow's deterministic mode has no clock.
@@ -44,6 +45,7 @@ class TrainLoop:
         state: TrainState,
         recipe: Train,
         weight_decay: float,
+        decayed: str = "outside_batch_norm",
         seed: int,
         jit_compile: bool = False,
         measure_waiting: bool = True,
@@ -57,8 +59,9 @@ class TrainLoop:
         self._now = tf.timestamp if measure_waiting else _no_clock
         self._loss_scale = state.loss_scale
         self._variables = state.model.trainable_variables
-        self._decayed = [not is_batch_norm(v) for v in self._variables]
+        self._decayed = [is_decayed(v, decayed) for v in self._variables]
         self._replica_batch = recipe.global_batch // strategy.num_replicas_in_sync
+        self._micro_batches = recipe.micro_batches_of(strategy.num_replicas_in_sync)
         self._gradients = (
             tf.function(self._forward_backward, jit_compile=True) if jit_compile else self._forward_backward
         )
@@ -67,9 +70,10 @@ class TrainLoop:
     def run(self, iterator, steps: int, *, stop: bool = False) -> dict[str, float]:
         """Takes `steps` optimizer steps; returns the means over them.
 
-        Besides the task's metrics: `gradient_norm` (before clipping), `parameter_norm` and `l2` (at the end), `waited`
-        (seconds spent waiting for data, of this worker; 0 if not measured), `stops` (how many replicas were called
-        with `stop`), `first_nonfinite` (the first step whose loss or gradient was not finite; -1 if none).
+        Besides the task's metrics: `gradient_norm` (before clipping), `parameter_norm` and `l2` (at the end), `lr` (of
+        the last step), `waited` (seconds spent waiting for data, of this worker; 0 if not measured), `stops` (how many
+        replicas were called with `stop`), `first_nonfinite` (the first step whose loss or gradient was not finite; -1
+        if none).
         """
         numbers = self._run(iterator, tf.constant(steps), tf.constant(float(stop)))
         return {name: float(value) for name, value in numbers.items()}
@@ -82,6 +86,7 @@ class TrainLoop:
     def _steps(self, iterator, steps, stop):
         totals = {name: tf.zeros(()) for name in (*self._task.metric_names, "gradient_norm")}
         waited, stops, first_nonfinite = tf.zeros((), tf.float64), tf.zeros(()), tf.constant(-1, tf.int64)
+        lr = tf.zeros(())
         for _ in tf.range(steps):
             asked = self._now()
             batch = next(iterator)
@@ -90,12 +95,13 @@ class TrainLoop:
             step = tf.identity(self._state.step)
             numbers = self._local(self._strategy.run(self._replica_step, (batch, stop)))
             totals = {name: totals[name] + numbers[name] for name in totals}
-            stops = numbers["stops"]
+            stops, lr = numbers["stops"], numbers["lr"]
             if not numbers["finite"] and first_nonfinite < 0:
                 first_nonfinite = step
         count = tf.cast(steps, tf.float32)
         means = {name: total / count for name, total in totals.items()}
-        return means | self._weight_numbers() | {"waited": waited, "stops": stops, "first_nonfinite": first_nonfinite}
+        last = {"lr": lr, "stops": stops, "first_nonfinite": first_nonfinite}
+        return means | self._weight_numbers() | {"waited": waited} | last
 
     def _weight_numbers(self):
         weights = [tf.cast(v, tf.float32) for v in self._variables]
@@ -123,17 +129,19 @@ class TrainLoop:
         finite = tf.math.is_finite(norm)
         if self._recipe.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self._recipe.clip_norm, use_norm=norm)
-        self._update(gradients, finite, step)
+        lr = tf.identity(self._state.optimizer.learning_rate)
+        self._update(gradients, finite, step, lr)
 
         numbers = {name: total / self._recipe.global_batch for name, total in sums.items()}
+        self._state.schedule.after_step(step, numbers["top1"])
         # A scaled gradient may overflow and only lower the scale; a loss that is not finite is always the end.
         healthy = tf.math.is_finite(numbers["loss"]) & (finite | (self._loss_scale is not None))
         norm = tf.where(finite, norm, 0.0) if self._loss_scale is not None else norm
-        return numbers | {"gradient_norm": norm, "finite": healthy, "stops": stops}
+        return numbers | {"gradient_norm": norm, "finite": healthy, "stops": stops, "lr": lr}
 
     def _forward_backward(self, batch, step, replica):
         """Gradients and metric sums of this replica's part of the global batch, one micro-batch after the other."""
-        micro_batches = self._recipe.micro_batches
+        micro_batches = self._micro_batches
         size = self._replica_batch // micro_batches
         seed = tf.stack([tf.cast(self._seed, tf.int64), step])
         first = tf.cast(replica, tf.int64) * self._replica_batch
@@ -158,9 +166,8 @@ class TrainLoop:
         add = lambda index, total: (index + 1, tf.nest.map_structure(tf.add, total, micro_batch(index)))  # noqa: E731
         return tf.while_loop(lambda index, _: index < micro_batches, add, (0, zeros), parallel_iterations=1)[1]
 
-    def _update(self, gradients, finite, step) -> None:
+    def _update(self, gradients, finite, step, lr) -> None:
         optimizer = self._state.optimizer
-        lr = optimizer.learning_rate
 
         def apply():
             for gradient, variable in zip(gradients, self._variables):
@@ -228,7 +235,9 @@ def packed_sum(replica: tf.distribute.ReplicaContext, values):
     )
 
 
-def is_batch_norm(variable) -> bool:
-    """Whether a variable belongs to a batch norm: what the papers' weight decay leaves out (by its layer's name)."""
-    layer = variable.path.split("/")[-2]
-    return layer.endswith("bn") or "batch_norm" in layer
+def is_decayed(variable, decayed: str) -> bool:
+    """Whether weight decay of that scope takes in a trainable variable; batch norms are known by their layer's name."""
+    *_, layer, weight = variable.path.split("/")
+    if decayed == "kernels":
+        return weight.endswith("kernel")
+    return decayed == "all" or not (layer.endswith("bn") or "batch_norm" in layer)

@@ -3,6 +3,7 @@
 config.json      the whole recipe as run, versions, seed, git commit, command line
 metrics.jsonl    one line per logged step
 results.json     at the end
+mean_image.npy   what is subtracted from every input, in recipes with a mean image
 checkpoints/     train/  eval/  saved_model/  model.keras  report/
 """
 
@@ -36,6 +37,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
         self.results = self.path / "results.json"
+        self.mean_image = self.path / "mean_image.npy"
         self.checkpoints = self.path / "checkpoints"
         self.train_events = self.path / "train"
         self.eval_events = self.path / "eval"

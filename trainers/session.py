@@ -7,16 +7,15 @@ import functools
 import os
 import sys
 
-import keras
+import numpy as np
 import tensorflow as tf
 
 from flags.errors import UserError
 from flags.recipe import Experiment
 from flags.run import Run
 from trainers import strategy as strategies
-from trainers.data import sources
-from trainers.data.synthetic import SyntheticDataSet
-from trainers.optimizers.schedules import build_schedule
+from trainers.data import mean_image, sources, synthetic
+from trainers.optimizers.schedules import Schedule, build_schedule
 from trainers.run_folder import RunFolder
 from trainers.tasks import build_task
 
@@ -35,7 +34,8 @@ class Session:
     run: Run
     data: str  # "paper", "sample" or "synthetic": which variant of the recipe this is
     recipe: Experiment
-    dataset: sources.DataSet | SyntheticDataSet
+    dataset: sources.DataSet | synthetic.SyntheticDataSet
+    mean_image: np.ndarray | None  # what is subtracted from every input: [resolution, resolution, 3], float32
     strategy: tf.distribute.Strategy
     precision: str
     jit_compile: bool
@@ -52,7 +52,12 @@ class Session:
         return self.recipe.train.total_steps(self.examples_per_epoch)
 
     @property
-    def schedule(self) -> keras.optimizers.schedules.LearningRateSchedule:
+    def examples_at_once(self) -> int:
+        """How many examples a device sees at once; batch norm averages over them."""
+        replicas = self.strategy.num_replicas_in_sync
+        return self.recipe.train.global_batch // replicas // self.recipe.train.micro_batches_of(replicas)
+
+    def build_schedule(self) -> Schedule:
         train = self.recipe.train
         return build_schedule(
             self.recipe.schedule,
@@ -98,15 +103,19 @@ def open_session(run: Run, *, dry: bool = False) -> Session:
     check_batches(recipe, strategy.num_replicas_in_sync)
     if not dry:
         check_splits(recipe, dataset)
+    mean = choose_mean_image(run, recipe, dataset, data, dry=dry, quiet=run.quiet or not strategies.is_chief(strategy))
     return Session(
         run=run,
         data=data,
         recipe=recipe,
         dataset=dataset,
+        mean_image=mean,
         strategy=strategy,
         precision=strategies.set_precision(run.precision, strategy),
         jit_compile=strategies.jit_compile(run.jit_compile, strategy),
-        task=build_task(recipe, num_classes=dataset.num_classes, class_names=list(dataset.class_names)),
+        task=build_task(
+            recipe, num_classes=dataset.num_classes, class_names=list(dataset.class_names), mean_image=mean
+        ),
     )
 
 
@@ -135,11 +144,28 @@ def choose_data(run: Run, *, quiet: bool = False) -> str:
 def open_data(run: Run, recipe: Experiment, *, dry: bool):
     """The data set of a recipe; downloaded and prepared first if the user allowed that."""
     name = recipe.data.name
-    if name == "synthetic":
-        return SyntheticDataSet(seed=run.seed)
+    if name in synthetic.NAMES:
+        return synthetic.open_synthetic(name, seed=run.seed)
     if dry and not sources.is_prepared(name, run.data_dir) and name not in sources.SAMPLES:
         return sources.declared(name, run.data_dir)
     return sources.open_dataset(name, run.data_dir, run.download)
+
+
+def choose_mean_image(run: Run, recipe: Experiment, dataset, data: str, *, dry: bool, quiet: bool) -> np.ndarray | None:
+    """The mean image that the run in the folder began with; that of the training split where none has begun.
+
+    Raises:
+        UserError: the one in the folder is damaged, or of another resolution.
+    """
+    if not recipe.data.mean_image:
+        return None
+    resolution = recipe.model.resolution
+    if dry or run.mode == "benchmark":  # where no result depends on it, it is not worth a pass over the data
+        return np.zeros([resolution, resolution, 3], np.float32)
+    folder = RunFolder(run.folder_for(data))
+    if folder.config.exists() and folder.mean_image.exists():
+        return mean_image.read(folder.mean_image, resolution)
+    return mean_image.training_mean(dataset, recipe.data, resolution, data_dir=run.data_dir, quiet=quiet)
 
 
 def check_splits(recipe: Experiment, dataset) -> None:

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from trainers.optimizers.loss_scale import LossScale
+from trainers.optimizers.schedules import Schedule
 from trainers.optimizers.weight_average import WeightAverage
 
 
@@ -17,6 +18,7 @@ class TrainState:
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
+    schedule: Schedule
     average: WeightAverage | None
     loss_scale: LossScale | None
 
@@ -35,6 +37,7 @@ class TrainState:
         named |= {f"optimizer/{v.path}": v for v in self.optimizer.variables}
         if self.average is not None:
             named |= {f"average/{v.path}": a for v, a in zip(self.average.averaged, self.average.variables)}
+        named |= {f"schedule/{v.name}": v for v in self.schedule.variables}
         if self.loss_scale is not None:
             named |= {f"loss_scale/{v.name}": v for v in self.loss_scale.variables}
         return named

@@ -13,9 +13,11 @@ from flags.errors import RunError, UserError
 from flags.run import Run
 from tf_models import inspection
 from trainers import strategy as strategies
+from trainers.bn_statistics import exact_statistics
 from trainers.build import build_loop, build_state, first_inputs, training_data
 from trainers.checkpoints import Checkpoints
 from trainers.console import Console, duration
+from trainers.data import mean_image
 from trainers.evaluate import Evaluation
 from trainers.export import write_saved_model
 from trainers.files import write_json
@@ -66,6 +68,8 @@ class Training:
         self._restore(continues)
         # Last: a mistake of the user leaves the folder free for the corrected command.
         if session.is_chief and not continues:
+            if session.mean_image is not None:
+                mean_image.write(session.mean_image, session.folder.mean_image)
             session.folder.claim(recipe, session.settings)
         self._board = TensorBoard(session.folder) if session.is_chief else None
 
@@ -165,7 +169,7 @@ class Training:
     def _between_calls(self, step: int, window: Window) -> None:
         train, last = self._recipe.train, step == self._session.total_steps
         if step % train.log_every == 0 or last:
-            self._report(step, "train", window.close() | {"lr": self._learning_rate(step - 1)})
+            self._report(step, "train", window.close())
         better = None
         if self._recipe.data.validation_split is not None and (step % train.eval_every == 0 or last):
             better = self._evaluate(step)
@@ -180,14 +184,12 @@ class Training:
         metrics = self._evaluation.run(self._recipe.data.validation_split, self._averaged())
         self._report(step, "eval", {name: metrics[name] for name in self._session.task.metric_names})
         value, best = metrics[self._session.task.selects_by], self._checkpoints.best
+        self._state.schedule.after_evaluation(value)
         return value if best is None or value > best["value"] else None
 
     def _averaged(self) -> contextlib.AbstractContextManager:
         """The averaged weights stand in the model within this context."""
         return contextlib.nullcontext() if self._state.average is None else self._state.average.swapped()
-
-    def _learning_rate(self, step: int) -> float:
-        return float(self._session.schedule(step))
 
     def _report(self, step: int, split: str, numbers: dict[str, float]) -> None:
         if self._session.is_chief:
@@ -218,7 +220,7 @@ class Training:
         )
         raise RunError(
             f"the loss or its gradient is no longer finite at step {step} "
-            f"(learning rate {self._learning_rate(step):.3g}); {good}. Lower the learning rate (--set=schedule...), "
+            f"(learning rate {numbers['lr']:.3g}); {good}. Lower the learning rate (--set=schedule...), "
             "clip the gradient (--set=train.clip_norm=1), or look at the data."
         )
 
@@ -241,8 +243,15 @@ class Training:
             selected = self._checkpoints.best["step"]
             self._checkpoints.restore(selected, self._variables)
         test_split = self._recipe.data.test_split
-        unaveraged = self._evaluation.run(test_split) if self._state.average is not None else None
-        with self._averaged():
+        others = {}  # the same weights without what the recipe does to them at the end
+        if self._state.average is not None:
+            others["metrics_without_average"] = self._evaluation.run(test_split)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._averaged())
+            if self._recipe.train.exact_bn_statistics:
+                others["metrics_with_moving_statistics"] = self._evaluation.run(test_split)
+                self._console.say("batch norm: averaging its statistics over an epoch")
+                stack.enter_context(exact_statistics(session, self._state))
             metrics = self._evaluation.run(test_split)
             if not session.is_chief:
                 return
@@ -250,18 +259,18 @@ class Training:
             model.save(aside)
             os.replace(aside, self._folder.keras_model)
             difference = write_saved_model(session, model)
-        results = self._results(selected, metrics, unaveraged)
+        results = self._results(selected, metrics, others)
         write_json(self._folder.results, results)
         self._board.close()
         self._summarise(results, difference)
 
-    def _results(self, selected: int, metrics: dict, unaveraged: dict | None) -> dict:
+    def _results(self, selected: int, metrics: dict, others: dict[str, dict]) -> dict:
         recipe, model = self._recipe, self._state.model
         return {
             "experiment": recipe.name,
             "data": self._session.data,
             "metrics": metrics,
-            "metrics_without_average": unaveraged,
+            **others,
             "selected_step": selected,
             "paper": {"citation": recipe.paper.citation, "row": recipe.paper.row, **recipe.paper.numbers},
             "deviations": list(recipe.deviations),

@@ -71,4 +71,4 @@ class Window:
 
 
 INTERNAL = ("waited", "stops", "first_nonfinite")
-AT_THE_END = ("parameter_norm", "l2")
+AT_THE_END = ("parameter_norm", "l2", "lr")

@@ -44,7 +44,13 @@ def test_the_whole_family_shares_one_recipe(name):
 
 def test_optimizer_is_that_of_section_5_2():
     optimizer = catalog.get("effnet_b0").optimizer
-    assert dataclasses.asdict(optimizer) == {"decay": 0.9, "momentum": 0.9, "epsilon": 1e-3, "weight_decay": 1e-5}
+    assert dataclasses.asdict(optimizer) == {
+        "decay": 0.9,
+        "momentum": 0.9,
+        "epsilon": 1e-3,
+        "weight_decay": 1e-5,
+        "decayed": "outside_batch_norm",
+    }
 
 
 def test_run_is_350_epochs_of_batch_4096_in_109474_steps():

@@ -46,6 +46,8 @@ def test_an_experiment_alone_trains_with_every_default():
         "seed": 0,
         "deterministic": False,
         "split": "test",
+        "ensemble": None,
+        "runs": None,
         "images": None,
         "json": False,
         "profile": None,
@@ -209,7 +211,7 @@ def test_list_experiments_as_json_prints_one_object_and_ends(capsys):
         ([B0, "--set=train.lr=1"], ["--set=train.lr=1: no such field", "schedule.lr_per_256"]),
         ([B0, "--set=train.steps=x"], ["--set=train.steps=x: ", "whole number"]),
         ([B0, "--set=train"], ["train is a group"]),
-        ([B0, "--set=data.crop=inceptoin"], ["inception, pad_and_shift, none", "Near: inception"]),
+        ([B0, "--set=data.crop=inceptoin"], ["inception, scale_jitter, pad_and_shift, none", "Near: inception"]),
         ([B0, "--set=train.micro_batches=3"], ["train.micro_batches=3", "train.global_batch=4096"]),
     ],
 )

@@ -44,7 +44,7 @@ def test_data_that_is_not_there_comes_with_the_way_to_get_it(described):
 
 def test_the_text_shows_layers_memory_rates_and_deviations(described):
     text = described[0]
-    for part in ("block7a_project_conv", "memory of one step", "learning rate", "deviations from the paper", "77.1%"):
+    for part in ("block7a_project_conv", "memory of one step", "learning rate", "deviations from the paper", "77.10%"):
         assert part in text
 
 

@@ -7,10 +7,12 @@ import tensorflow as tf
 
 import tf_models
 from flags.recipe import Train
+from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.noise import Dropout
-from trainers.loop import EvalLoop, TrainLoop, is_batch_norm
+from trainers.loop import EvalLoop, TrainLoop, is_decayed
 from trainers.optimizers.loss_scale import LossScale
 from trainers.optimizers.rmsprop import RMSPropTF1
+from trainers.optimizers.schedules import Schedule
 from trainers.optimizers.weight_average import WeightAverage
 from trainers.state import TrainState
 
@@ -56,6 +58,7 @@ def make(strategy, build=small_network, weight_decay=0.0, average=False, loss_sc
         state = TrainState(
             model=model,
             optimizer=optimizer,
+            schedule=Schedule(),
             average=WeightAverage([*model.trainable_weights, *model.non_trainable_weights], 0.9) if average else None,
             loss_scale=loss_scale() if loss_scale else None,
         )
@@ -188,10 +191,50 @@ def test_weight_decay_equals_the_l2_term_in_the_loss():
     assert_close([w.numpy() for w in state.model.weights], [w.numpy() for w in reference.model.weights])
 
 
-def test_weight_decay_leaves_batch_norm_alone_and_takes_biases():
-    kinds = {v.path.split("/")[-2]: is_batch_norm(v) for v in tiny_efficientnet().trainable_variables}
-    assert [name for name, spared in kinds.items() if spared] == [name for name in kinds if name.endswith("bn")]
-    assert not kinds["predictions"] and not kinds["block2a_se_reduce"]
+def decayed_weights(decayed):
+    return {"/".join(v.path.split("/")[-2:]): is_decayed(v, decayed) for v in tiny_efficientnet().trainable_variables}
+
+
+def test_weight_decay_outside_batch_norm_takes_biases():
+    kinds = decayed_weights("outside_batch_norm")
+    assert {name for name, decays in kinds.items() if not decays} == {name for name in kinds if "bn/" in name}
+    assert kinds["predictions/bias"] and kinds["block2a_se_reduce/bias"]
+
+
+def test_weight_decay_of_kernels_leaves_biases_and_batch_norm_alone():
+    kinds = decayed_weights("kernels")
+    assert {name for name, decays in kinds.items() if decays} == {name for name in kinds if name.endswith("kernel")}
+    assert kinds["block2a_dwconv/kernel"] and not kinds["predictions/bias"]
+
+
+def test_weight_decay_of_all_leaves_nothing_out():
+    assert all(decayed_weights("all").values())
+
+
+def test_batch_norm_averages_over_no_more_examples_than_asked():
+    # Two halves, each normalised by its own statistics, as on two replicas of four examples.
+    def normalised_network():
+        inputs = keras.Input((6, 6, 3))
+        x = BatchNormalization(name="bn")(keras.layers.Conv2D(4, 3, name="conv")(inputs))
+        return keras.Model(inputs, keras.layers.Dense(CLASSES)(keras.layers.Flatten()(x)))
+
+    whole, *_ = weights_after(one_device(), build=normalised_network)
+    halves, *_ = weights_after(one_device(), build=normalised_network, batch_norm_batch=BATCH // 2)
+    split, *_ = weights_after(one_device(), build=normalised_network, micro_batches=2)
+    assert all(np.array_equal(a, b) for a, b in zip(halves, split))
+    assert not all(np.allclose(a, b, **CLOSE) for a, b in zip(whole, halves))
+
+
+def test_the_rate_that_is_reported_is_the_last_one_used():
+    class Falling(Schedule):
+        def __call__(self, step):
+            return 0.1 / (1 + tf.cast(step, tf.float32))
+
+        def get_config(self):
+            return {}
+
+    loop, _ = make(one_device(), lr=Falling())
+    assert loop.run(feed(one_device(), batches()), 4)["lr"] == pytest.approx(0.1 / 4)
 
 
 def test_clipping_bounds_the_whole_gradient():

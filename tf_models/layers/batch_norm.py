@@ -9,8 +9,10 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tf_models.layers.devices import cpu_only
+
 _FUSED_DTYPES = ("float32", "float16", "bfloat16")
-_SMALLEST_EPSILON = 1.001e-5  # cuDNN takes nothing smaller
+_CUDNN_EPSILON = 1.001e-5  # cuDNN takes nothing smaller; 1e-5, which many networks have, is rounded up to it
 
 
 @keras.saving.register_keras_serializable(package="tf_models")
@@ -38,7 +40,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             inputs.shape.rank == 4
             and self.axis in (-1, 3)
             and keras.backend.standardize_dtype(inputs.dtype) in _FUSED_DTYPES
-            and self.epsilon >= _SMALLEST_EPSILON
+            and (self.epsilon >= 1e-5 or cpu_only())
             and not self.synchronized
             and not getattr(self, "renorm", False)  # Keras has it from 3.13 on
         )
@@ -51,7 +53,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             offset=_float32(self.beta) if self.center else tf.zeros([channels]),
             mean=mean,
             variance=variance,
-            epsilon=self.epsilon,
+            epsilon=self.epsilon if cpu_only() else max(self.epsilon, _CUDNN_EPSILON),
             is_training=is_training,
         )
         return outputs, mean, variance

@@ -1,13 +1,16 @@
-"""From the bytes of an image file to the network's input, one example at a time (section 5.1 of EfficientNet's recipe).
+"""From the bytes of an image file to the network's input, one example at a time.
 
-Everything here runs inside `tf.data` or a SavedModel. Images are [resolution, resolution, 3] on the scale 0..255; what
-bicubic resizing overshoots is clipped only where AutoAugment needs bytes, as in the official code.
+EfficientNet's recipe is that of its official code, ResNet's that of its paper (sections 3.4 and 4.2). Everything here
+runs inside `tf.data` or a SavedModel. Images are [resolution, resolution, 3] on the scale 0..255, less the mean image
+where a recipe has one; what bicubic resizing overshoots is clipped only where AutoAugment needs bytes, as in the
+official code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from flags.recipe import Images
@@ -17,21 +20,39 @@ from trainers.data import autoaugment
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def training_image(encoded: tf.Tensor, seed: tf.Tensor, data: Images, resolution: int) -> tf.Tensor:
+# The principal components of ImageNet's colours, for pixels in 0..1, as fb.resnet.torch published them. A column is a
+# component; rows are red, green, blue.
+COLOUR_EIGENVALUES = (0.2175, 0.0188, 0.0045)
+COLOUR_EIGENVECTORS = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+
+
+def training_image(
+    encoded: tf.Tensor, seed: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None
+) -> tf.Tensor:
     """Decodes, crops, resizes, flips and augments an image, as `data` says.
+
+    The mean image is subtracted last, with one exception: before an image is padded, so that the zeros that come in
+    are mean pixels, as in fb.resnet.torch. (AutoAugment takes bytes: with it the padding is black all the same.)
 
     Args:
         encoded: [], the bytes of a JPEG, PNG, GIF (its first frame) or BMP file.
         seed: [2], integer; decides all that is random.
+        mean_image: [resolution, resolution, 3], float32; None where nothing is subtracted.
 
     Returns:
-        [resolution, resolution, 3]: uint8 with AutoAugment, else float32.
+        [resolution, resolution, 3]: uint8 with AutoAugment and no mean image, else float32.
     """
-    crop_seed, flip_seed, augment_seed = tf.unstack(tf.random.split(seed, 3))
-    if data.crop == "inception":
-        image = _resize(_decode(encoded, _inception_window(crop_seed, data, resolution)), data, resolution)
-    else:
-        image = _resize(_decode(encoded, _whole), data, resolution)
+    crop_seed, flip_seed, augment_seed, lighting_seed = tf.unstack(tf.random.split(seed, 4))
+    image = _resize(_decode(encoded, _training_window(crop_seed, data, resolution)), data, resolution)
+    if data.lighting > 0:
+        image += _lighting(lighting_seed, data.lighting)
+    subtracts_first = data.crop == "pad_and_shift" and data.augment == "none"
+    if subtracts_first:
+        image = _subtract(image, mean_image)
     if data.crop == "pad_and_shift":
         image = _pad_and_shift(image, crop_seed)
     if data.flip:
@@ -39,18 +60,26 @@ def training_image(encoded: tf.Tensor, seed: tf.Tensor, data: Images, resolution
     if data.augment != "none":
         image = tf.cast(tf.clip_by_value(image, 0, 255), tf.uint8)
         image = autoaugment.augment(image, augment_seed, scaled=data.augment == "autoaugment_v0_scaled")
-    return image
+    return image if subtracts_first else _subtract(image, mean_image)
 
 
-def evaluation_image(encoded: tf.Tensor, data: Images, resolution: int) -> tf.Tensor:
-    """Decodes an image ([], bytes as above) and resizes its centre square; [resolution, resolution, 3], float32."""
-    return _resize(_decode(encoded, _centre_window(data, resolution)), data, resolution)
+def evaluation_image(
+    encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None
+) -> tf.Tensor:
+    """Decodes an image ([], bytes as above), resizes its centre square and subtracts the mean image, if there is one.
+
+    Returns:
+        [resolution, resolution, 3], float32.
+    """
+    return _subtract(_resize(_decode(encoded, _centre_window(data, resolution)), data, resolution), mean_image)
 
 
-def serving_images(encoded: tf.Tensor, data: Images, resolution: int) -> tf.Tensor:
+def serving_images(
+    encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None
+) -> tf.Tensor:
     """`evaluation_image` of each element of [N], for a SavedModel: [N, resolution, resolution, 3], float32."""
     return tf.map_fn(
-        lambda one: evaluation_image(one, data, resolution),
+        lambda one: evaluation_image(one, data, resolution, mean_image),
         encoded,
         fn_output_signature=tf.TensorSpec([resolution, resolution, 3], tf.float32),
     )
@@ -84,6 +113,36 @@ def _centre_window(data: Images, resolution: int) -> Window:
         side = tf.cast(part * tf.cast(tf.minimum(height, width), tf.float32), tf.int32)
         side = tf.maximum(side, 1)
         return tf.stack([(height - side + 1) // 2, (width - side + 1) // 2, side, side])
+
+    return window
+
+
+def _training_window(seed: tf.Tensor, data: Images, resolution: int) -> Window:
+    if data.crop == "inception":
+        return _inception_window(seed, data, resolution)
+    if data.crop == "scale_jitter":
+        return _scale_jitter_window(seed, data, resolution)
+    return _whole
+
+
+def _scale_jitter_window(seed: tf.Tensor, data: Images, resolution: int) -> Window:
+    """The part that a random crop shows after the shorter side was resized to a random whole number of pixels.
+
+    A crop of `resolution` pixels out of an image resized by s is a part of resolution / s pixels, resized by s. Taken
+    in that order, only the part is decoded and resized; its side and place are rounded to pixels of the file rather
+    than of the resized image. A shorter side below `resolution`, of which no crop can be taken, counts as `resolution`.
+    """
+    smallest, largest = data.shorter_side
+
+    def window(height, width):
+        draws = tf.random.stateless_uniform([3], seed)
+        shorter_side = smallest + tf.cast(draws[0] * (largest - smallest + 1), tf.int32)
+        shortest = tf.minimum(height, width)
+        side = tf.cast(tf.round(resolution * shortest / shorter_side), tf.int32)
+        side = tf.clip_by_value(side, 1, shortest)
+        free = tf.cast(tf.stack([height, width]) - side + 1, tf.float32)
+        y, x = tf.unstack(tf.cast(draws[1:] * free, tf.int32))
+        return tf.stack([y, x, side, side])
 
     return window
 
@@ -124,3 +183,13 @@ def _pad_and_shift(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     y, x = tf.unstack(tf.random.stateless_uniform([2], seed, 0, 2 * pad + 1, dtype=tf.int32))
     padded = tf.pad(image, [[pad, pad], [pad, pad], [0, 0]])
     return tf.ensure_shape(padded[y : y + side, x : x + side], image.shape)
+
+
+def _lighting(seed: tf.Tensor, deviation: float) -> tf.Tensor:
+    """What AlexNet's noise adds to every pixel of an image: [3], red, green, blue, on the scale 0..255."""
+    amounts = tf.random.stateless_normal([3], seed, stddev=deviation)
+    return 255 * tf.linalg.matvec(tf.constant(COLOUR_EIGENVECTORS), amounts * tf.constant(COLOUR_EIGENVALUES))
+
+
+def _subtract(image: tf.Tensor, mean_image: np.ndarray | None) -> tf.Tensor:
+    return image if mean_image is None else tf.cast(image, tf.float32) - mean_image

@@ -1,13 +1,32 @@
-"""A made-up data set of ImageNet's shape, to measure and to try things without data: the whole pipeline runs on it."""
+"""Made-up data sets, to measure and to try things without data: the whole pipeline runs on them."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from trainers.data.sources import split_instructions
+
+NAMES = ("synthetic", "synthetic_cifar10")
+
+
+def open_synthetic(name: str, *, seed: int) -> SyntheticDataSet:
+    """The data set of one of `NAMES`: of the shape of ImageNet, or of CIFAR-10."""
+    if name == "synthetic":
+        return SyntheticDataSet(name=name, seed=seed)
+    return SyntheticDataSet(
+        name=name,
+        num_classes=10,
+        num_train=50_000,
+        num_test=10_000,
+        size=(32, 32),
+        encode=tf.io.encode_png,
+        seed=seed,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,36 +43,47 @@ class SyntheticSplit:
         begin = tf.gather(tf.constant(self._skips, tf.int64), shard) + skip
         return tf.data.Dataset.range(begin, begin + take)
 
+    @property
+    def distinct(self) -> SyntheticSplit:
+        """Each image once; of a split that is smaller than that, the split."""
+        count = len(self._images)
+        if self.num_examples <= count:
+            return self
+        return dataclasses.replace(self, num_examples=count, shard_sizes=(count,), _skips=(0,))
+
     def parse(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
         image = tf.gather(self._images, record % tf.size(self._images, out_type=tf.int64))
         return {"image": image, "label": record % self._num_classes}
 
 
 class SyntheticDataSet:
-    """A few random JPEG images, repeated as often as asked; labels go round. Splits: train, validation, test.
+    """A few random images, repeated as often as asked; labels go round. Splits: train, validation, test.
 
     Args:
         num_test: examples of `test`, and of `validation`, which is the same.
         size: (height, width) of the images in pixels; a file has about 110 KB at the default, as ImageNet's have.
+        encode: makes a file of an image ([height, width, 3], uint8).
         num_images: how many different images there are.
     """
 
     def __init__(
         self,
         *,
+        name: str = "synthetic",
         num_classes: int = 1000,
         num_train: int = 1_281_167,
         num_test: int = 512,
         size: tuple[int, int] = (375, 500),
+        encode: Callable[[tf.Tensor], tf.Tensor] = functools.partial(tf.io.encode_jpeg, quality=90),
         num_images: int = 64,
         seed: int = 0,
     ):
-        self.name = "synthetic"
+        self.name = name
         self.num_classes = num_classes
         self.class_names = tuple(f"class {label}" for label in range(num_classes))
-        self._images = _random_images(num_images, size, seed)
+        self._images = _random_images(num_images, size, encode, seed)
         lengths = {"train": num_train, "validation": num_test, "test": num_test}
-        template = tfds.core.ShardedFileTemplate(dataset_name="synthetic", data_dir="", filetype_suffix="none")
+        template = tfds.core.ShardedFileTemplate(dataset_name=name, data_dir="", filetype_suffix="none")
         self._splits = tfds.core.SplitDict(
             tfds.core.SplitInfo(name=name, shard_lengths=[length], num_bytes=0, filename_template=template)
             for name, length in lengths.items()
@@ -71,14 +101,14 @@ class SyntheticDataSet:
         )
 
 
-def _random_images(count: int, size: tuple[int, int], seed: int) -> tf.Tensor:
-    """Soft coloured noise, as hard to compress and to decode as a photograph: [count] JPEG files."""
+def _random_images(count: int, size: tuple[int, int], encode: Callable, seed: int) -> tf.Tensor:
+    """Soft coloured noise, as hard to compress and to decode as a photograph: [count] files."""
 
     def image(index):
         coarse, fine = tf.unstack(tf.random.split(tf.stack([seed, index]), 2, alg="philox"))
         patches = tf.random.stateless_uniform([1, 12, 16, 3], coarse, 0.0, 255.0, alg="philox")
         grain = tf.random.stateless_normal([*size, 3], fine, stddev=16.0, alg="philox")
         pixels = tf.image.resize(patches, size, "bicubic")[0] + grain
-        return tf.io.encode_jpeg(tf.saturate_cast(pixels, tf.uint8), quality=90)
+        return encode(tf.saturate_cast(pixels, tf.uint8))
 
     return tf.stack([image(index) for index in range(count)])

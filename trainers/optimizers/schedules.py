@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import keras
 import tensorflow as tf
 
-from flags.recipe import Exponential
+from flags.recipe import Exponential, Stepwise
 
 # A boundary such as 5 * 748.8 is a whole number of steps, but not to the last bit of a float64.
 _ROUNDING = 1e-12
+_WARMUP_WINDOW = 100  # updates whose mean training error decides whether the warm-up goes on
 
 
-def build_schedule(schedule: Exponential, *, global_batch: int, steps_per_epoch: float) -> WarmedExponential:
-    """The schedule of a recipe, for one global batch.
+def build_schedule(recipe: Exponential | Stepwise, *, global_batch: int, steps_per_epoch: float) -> Schedule:
+    """The schedule of a recipe, for one global batch. Make it in the strategy's scope: it may have variables.
 
     Args:
-        schedule: the recipe's; its rate is scaled by global_batch / 256.
         steps_per_epoch: examples / global_batch. It may be fractional, as in EfficientNet's official code: there
             350 epochs of 1,281,167 images at batch 4096 are 109,474 steps, and boundaries fall between steps.
     """
+    if isinstance(recipe, Stepwise):
+        return StepwiseRate(recipe)
     return WarmedExponential(
-        lr=schedule.lr_per_256 * global_batch / 256,
-        decay_rate=schedule.decay_rate,
-        decay_steps=schedule.decay_epochs * steps_per_epoch,
-        warmup_steps=int(round(schedule.warmup_epochs * steps_per_epoch, 6)),  # 0.29 * 100 is 28.999... in float64
-        staircase=schedule.staircase,
+        lr=recipe.lr_per_256 * global_batch / 256,
+        decay_rate=recipe.decay_rate,
+        decay_steps=recipe.decay_epochs * steps_per_epoch,
+        warmup_steps=int(round(recipe.warmup_epochs * steps_per_epoch, 6)),  # 0.29 * 100 is 28.999... in float64
+        staircase=recipe.staircase,
     )
 
 
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that may follow how training goes: it is told, and remembers in `variables`.
+
+    Called with the number of updates so far, it gives the rate of the next one, float32 [].
+    """
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What a checkpoint must hold to go on with the same rates."""
+        return []
+
+    def after_step(self, step: tf.Tensor, top1: tf.Tensor) -> None:
+        """Tells of an update, in every replica: its number from 0, and the top-1 of its batch."""
+        return  # AutoGraph takes no function that is a docstring alone
+
+    def after_evaluation(self, top1: float) -> None:
+        """Tells of an evaluation on the way; outside `strategy.run`."""
+
+    def marked_steps(self, total_steps: int) -> list[tuple[int, str, float]]:
+        """The steps of a run at which the rate is worth a look, with labels and rates, as far as they can be told."""
+        raise NotImplementedError
+
+
 @keras.saving.register_keras_serializable(package="trainers")
-class WarmedExponential(keras.optimizers.schedules.LearningRateSchedule):
+class WarmedExponential(Schedule):
     """lr * decay_rate ** (step / decay_steps); before `warmup_steps` a straight line from 0 to lr instead.
 
     With `staircase` the exponent is rounded down. It counts from step 0, so that the rate jumps down where the
@@ -55,8 +81,8 @@ class WarmedExponential(keras.optimizers.schedules.LearningRateSchedule):
         warming = self.lr * step / max(1, self.warmup_steps)
         return tf.cast(tf.where(step < self.warmup_steps, warming, decayed), tf.float32)
 
-    def marked_steps(self, total_steps: int) -> list[tuple[int, str]]:
-        """The steps of a run at which the rate is worth a look, with labels: start, end of warm-up, decays, last."""
+    def marked_steps(self, total_steps):
+        """Start, end of warm-up, every decay of the staircase, last step."""
         marks = {0: "start"}
         if 0 < self.warmup_steps < total_steps:
             marks[self.warmup_steps] = "end of warm-up"
@@ -66,7 +92,7 @@ class WarmedExponential(keras.optimizers.schedules.LearningRateSchedule):
                 if self.warmup_steps < step < total_steps:
                     marks[step] = f"decay {decays}"
         marks[total_steps - 1] = "last step"
-        return list(marks.items())
+        return [(step, label, float(self(step))) for step, label in marks.items()]
 
     def get_config(self):
         return {
@@ -76,3 +102,86 @@ class WarmedExponential(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "staircase": self.staircase,
         }
+
+
+@keras.saving.register_keras_serializable(package="trainers")
+class StepwiseRate(Schedule):
+    """`flags.recipe.Stepwise` at work: a constant rate, dropped at boundaries or on plateaus, after a warm-up.
+
+    Drops at boundaries count updates alone: the update that follows `boundaries[0]` others is the first at the lower
+    rate. The warm-up ends, and plateaus are seen, by what `after_step` and `after_evaluation` tell.
+    """
+
+    def __init__(self, recipe: Stepwise):
+        self.recipe = recipe
+        self._on_plateau = recipe.drops == "plateau"
+        self._is_warming = _variable(float(recipe.warmup_lr is not None), "is_warming")
+        self._error_sum = _variable(0.0, "error_sum")
+        self._drops = _variable(0.0, "drops")
+        self._best = _variable(0.0, "best")
+        self._waited = _variable(0.0, "waited")
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        warming = [self._is_warming, self._error_sum] if self.recipe.warmup_lr is not None else []
+        return warming + ([self._drops, self._best, self._waited] if self._on_plateau else [])
+
+    def __call__(self, step):
+        drops = self._drops
+        if not self._on_plateau:
+            passed = [tf.cast(tf.cast(step, tf.int64) >= boundary, tf.float32) for boundary in self.recipe.boundaries]
+            drops = tf.add_n([tf.zeros(()), *passed])
+        rate = self.recipe.lr * tf.constant(self.recipe.factor, tf.float64) ** tf.cast(drops, tf.float64)
+        rate = tf.cast(rate, tf.float32)
+        if self.recipe.warmup_lr is None:
+            return rate
+        return tf.where(self._is_warming > 0, self.recipe.warmup_lr, rate)
+
+    def after_step(self, step, top1):
+        if self.recipe.warmup_lr is None:
+            return
+        total = self._error_sum + (1 - top1)
+        is_full = tf.equal((step + 1) % _WARMUP_WINDOW, 0)
+        ends = is_full & (total / _WARMUP_WINDOW < self.recipe.warmup_error)
+        self._is_warming.assign(tf.where(ends, 0.0, self._is_warming))
+        self._error_sum.assign(tf.where(is_full, 0.0, total))
+
+    def after_evaluation(self, top1):
+        if not self._on_plateau:
+            return
+        if top1 >= float(self._best) + self.recipe.min_improvement:
+            self._best.assign(top1)
+            self._waited.assign(0.0)
+            return
+        self._waited.assign(self._waited + 1)
+        if float(self._waited) >= self.recipe.patience and float(self._drops) < len(self.recipe.boundaries):
+            self._drops.assign(self._drops + 1)
+            self._waited.assign(0.0)
+
+    def marked_steps(self, total_steps):
+        recipe = self.recipe
+        start = (0, "start", recipe.lr)
+        if recipe.warmup_lr is not None:
+            label = f"start; then {recipe.lr:g}, once the training error is below {recipe.warmup_error:.0%}"
+            start = (0, label, recipe.warmup_lr)
+        if self._on_plateau:
+            plateaus = f"; {recipe.factor:g} times that on each of {len(recipe.boundaries)} plateaus"
+            return [(0, start[1] + plateaus, start[2])]
+        drops = [
+            (step, f"drop {number}", recipe.lr * recipe.factor**number)
+            for number, step in enumerate(recipe.boundaries, start=1)
+            if step < total_steps
+        ]
+        return [start, *drops, (total_steps - 1, "last step", recipe.lr * recipe.factor ** len(drops))]
+
+    def get_config(self):
+        return {"recipe": dataclasses.asdict(self.recipe)}
+
+    @classmethod
+    def from_config(cls, config):
+        values = config["recipe"]
+        return cls(Stepwise(**{**values, "boundaries": tuple(values["boundaries"])}))
+
+
+def _variable(value: float, name: str) -> tf.Variable:
+    return tf.Variable(value, trainable=False, dtype=tf.float32, name=name)

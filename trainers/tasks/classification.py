@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import tf_models
@@ -13,17 +14,20 @@ from trainers.data import images
 class Classification:
     """What the loop asks of image classification.
 
-    A batch is a dict: `image` [batch, height, width, 3] in 0..255 (uint8 or float32), `label` [batch] int64, and in
-    evaluation `weight` [batch] (0 for padding).
+    A batch is a dict: `image` [batch, height, width, 3] in 0..255 (uint8 or float32), less the mean image if there is
+    one, `label` [batch] int64, and in evaluation `weight` [batch] (0 for padding).
     """
 
     metric_names = ("loss", "top1", "top5")
     selects_by = "top1"  # the larger, the better
 
-    def __init__(self, recipe: Experiment, *, num_classes: int, class_names: list[str]):
+    def __init__(
+        self, recipe: Experiment, *, num_classes: int, class_names: list[str], mean_image: np.ndarray | None = None
+    ):
         self.recipe = recipe
         self.num_classes = num_classes
         self.class_names = class_names
+        self.mean_image = mean_image
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -39,16 +43,23 @@ class Classification:
 
     def training_example(self, example, seed):
         """One undecoded example to one of the batch; `seed` [2] decides the augmentation."""
-        image = images.training_image(example["image"], seed, self.recipe.data, self.recipe.model.resolution)
+        image = images.training_image(
+            example["image"], seed, self.recipe.data, self.recipe.model.resolution, self.mean_image
+        )
         return {"image": image, "label": tf.cast(example["label"], tf.int64)}
 
     def evaluation_example(self, example):
-        image = images.evaluation_image(example["image"], self.recipe.data, self.recipe.model.resolution)
+        image = images.evaluation_image(
+            example["image"], self.recipe.data, self.recipe.model.resolution, self.mean_image
+        )
         return {"image": image, "label": tf.cast(example["label"], tf.int64)}
 
     def normalise(self, image):
-        """(x - mean) / stddev per channel, on the device: the host sends bytes where it can."""
-        mean = tf.constant(self.recipe.data.mean, tf.float32)
+        """(x - mean) / stddev per channel, on the device: the host sends bytes where it can.
+
+        From images less the mean image, no mean is subtracted again.
+        """
+        mean = tf.constant(self.recipe.data.mean if self.mean_image is None else 0.0, tf.float32)
         return (tf.cast(image, tf.float32) - mean) * (1.0 / tf.constant(self.recipe.data.stddev, tf.float32))
 
     def losses(self, model: keras.Model, batch, training: bool):
@@ -73,7 +84,7 @@ class Classification:
         Returns `probabilities` [batch, classes] float32, `class_ids` [batch, k] int64 best first, and
         `class_names` [batch, k].
         """
-        pixels = images.serving_images(encoded, self.recipe.data, self.recipe.model.resolution)
+        pixels = images.serving_images(encoded, self.recipe.data, self.recipe.model.resolution, self.mean_image)
         probabilities = tf.nn.softmax(model(self.normalise(pixels), training=False))
         best = tf.math.top_k(probabilities, min(5, self.num_classes))
         return {
