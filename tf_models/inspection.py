@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from tf_models.deep_graphs import deep_graphs
+from tf_models.layers.shortcut import ZeroPaddedIdentity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +81,15 @@ def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4) -> 
     """Estimates what one training step on `batch` examples keeps in memory between forward and backward pass, in bytes.
 
     Assumes that every tensor which the gradient of some layer reads is kept once, at `element_bytes` an element: the
-    inputs of convolutions, dense layers, normalisation, activations and products. Sums, poolings and shape changes keep
-    nothing; dropout's masks (one number an example, or pooled features) and the kernels' own room are left out.
+    inputs of convolutions, dense layers, normalisation, activations and products; of ReLU the output, which the next
+    layer reads too. Sums, global poolings and shape changes keep nothing; dropout's masks (one number an example, or
+    pooled features) and the kernels' own room are left out.
     """
     kept = {
         id(tensor): tensor
         for layer in model.layers
         if not isinstance(layer, (layers.InputLayer, keras.Model, *_KEEP_NOTHING))
-        for tensor in _list(layer.input)
+        for tensor in _list(layer.output if _is_relu(layer) else layer.input)
     }
     inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     elements = sum(_elements(tensor.shape[1:], model.name) for tensor in kept.values())
@@ -102,6 +104,7 @@ _KEEP_NOTHING = (
     layers.Reshape,
     layers.Rescaling,
     layers.ZeroPadding2D,
+    ZeroPaddedIdentity,
 )
 _NORMS = (layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization)
 
@@ -117,6 +120,10 @@ def _layer_multiply_adds(layer: keras.Layer) -> int:
     else:
         raise ValueError(f"layer {layer.name!r}: multiply_adds does not know how to count a {type(layer).__name__}")
     return math.prod(layer.kernel.shape) * _elements(positions, layer.name)
+
+
+def _is_relu(layer: keras.Layer) -> bool:
+    return isinstance(layer, layers.Activation) and layer.activation is keras.activations.relu
 
 
 def _elements(shape, owner: str) -> int:

@@ -1,10 +1,10 @@
 """ResNet (He, Zhang, Ren & Sun, CVPR 2016, arXiv 1512.03385) and its plain twins, for ImageNet and CIFAR-10.
 
 Layer names are those of keras.applications. What differs from there follows the paper and the authors' released
-networks: no bias in convolutions, batch norm's epsilon of 1e-5, padding alike on both sides, shortcuts of option A, B or
-C, and plain networks. Not stated in the paper, and chosen here: He's initialisation counts the inputs (fan-in), the
-classifier begins at N(0, 0.01) with zero biases (Goyal et al. 2017, section 5.1; they train these networks), and batch
-norm's moving statistics keep 0.9 a step.
+networks: no bias in convolutions, batch norm's epsilon of 1e-5, zeros alike on both sides of a map, a pool that pads as
+Caffe does, shortcuts of option A, B or C, and plain networks. Not stated in the paper, and chosen here: He's
+initialisation counts the inputs (fan-in), the classifier begins at N(0, 0.01) with zero biases (Goyal et al. 2017,
+section 5.1, for ImageNet), and batch norm's moving statistics keep 0.9 of themselves a step (fb.resnet.torch).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from tf_models.arguments import is_number, require, require_classifier
+from tf_models.arguments import is_count, is_number, require, require_classifier
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.convolution import PointwiseConv2D
 from tf_models.layers.shortcut import ZeroPaddedIdentity
@@ -24,6 +24,7 @@ from tf_models.registry import register_model
 
 IMAGENET_FILTERS = (64, 128, 256, 512)  # of the 3x3 convolutions in conv2_x to conv5_x (Table 1)
 CIFAR_FILTERS = (16, 32, 64)  # section 4.2
+SHORTCUTS = ("A", "B", "C")  # section 4.1
 POOL_PADDING = {"same": ((0, 1), (0, 1)), "symmetric": 1}  # rows and columns of zeros, before and after
 
 
@@ -104,8 +105,11 @@ def _block(inputs, convs: tuple[Conv, ...], shortcut: str | None, last_gamma: fl
     return _relu(x, f"{name}_out")
 
 
-def _stages(x, filters: tuple[int, ...], blocks: tuple[int, ...], block: Block, shortcut: str | None, last_gamma: float):
-    """All stages, counted from 2; every one but the first halves the map in its first block."""
+def _stages(x, filters, blocks, block: Block, shortcut: str | None, last_gamma: float):
+    """All stages, counted from 2; every one but the first halves the map in its first block.
+
+    `filters` and `blocks` have a number for each stage.
+    """
     for stage, (width, count) in enumerate(zip(filters, blocks, strict=True), start=2):
         for number in range(1, count + 1):
             stride = 2 if stage > 2 and number == 1 else 1
@@ -133,7 +137,8 @@ def _imagenet(num_classes, input_shape, pool_padding, name, **stages) -> keras.M
 
 
 def _cifar(num_classes, input_shape, depth, name, **stages) -> keras.Model:
-    """A network of section 4.2, of 6n + 2 layers."""
+    """A network of section 4.2: of 6n + 2 layers, n blocks a stage."""
+    require(is_count(depth) and depth >= 8 and depth % 6 == 2, "depth", depth, "6n + 2: 8, 14, 20, ...")
     require_classifier(num_classes, input_shape)
     inputs = keras.Input(input_shape, name="images")
     x = _relu(_conv_bn(inputs, Conv(3, 16), "conv1"), "conv1_relu")
@@ -180,7 +185,7 @@ def basic_resnet(
     Raises:
         ValueError: an argument is out of its range.
     """
-    _require_one_of("ABC", "shortcut", shortcut)
+    _require_one_of(SHORTCUTS, "shortcut", shortcut)
     _require_last_gamma(last_gamma, plain=False)
     stages = dict(blocks=blocks, block=basic_block, shortcut=shortcut, last_gamma=last_gamma)
     return _imagenet(num_classes, input_shape, pool_padding, name, **stages)
@@ -200,11 +205,11 @@ def bottleneck_resnet(
     """Builds a residual network of bottlenecks (Table 1: 50, 101 and 152 layers); otherwise as `basic_resnet`.
 
     Args:
-        bottleneck_stride: which convolution of a block has stride 2. "1x1", the first one: the authors' networks; "3x3":
-            those of fb.resnet.torch and torchvision ("v1.5"), with the same parameters and 6 % more multiply-adds in
-            50 layers.
+        bottleneck_stride: which convolution of a block has stride 2. "1x1", the first one, as in the authors' networks;
+            "3x3", as in fb.resnet.torch and torchvision ("v1.5"): the same parameters, more multiply-adds (6 % in 50
+            layers).
     """
-    _require_one_of("ABC", "shortcut", shortcut)
+    _require_one_of(SHORTCUTS, "shortcut", shortcut)
     _require_one_of(BOTTLENECKS, "bottleneck_stride", bottleneck_stride)
     _require_last_gamma(last_gamma, plain=False)
     stages = dict(blocks=blocks, block=BOTTLENECKS[bottleneck_stride], shortcut=shortcut, last_gamma=last_gamma)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import tensorflow as tf
 
 from trainers.data import stream
@@ -11,6 +13,7 @@ from trainers.optimizers.loss_scale import LossScale
 from trainers.optimizers.weight_average import WeightAverage
 from trainers.session import Session
 from trainers.state import TrainState
+from trainers.tasks import build_task
 
 
 def build_state(session: Session) -> TrainState:
@@ -54,14 +57,12 @@ def training_data(session: Session, *, first_step: int) -> tf.distribute.Distrib
 
 
 def first_inputs(session: Session, count: int = 64) -> tf.Tensor:
-    """The first `count` augmented training images, as the network gets them: [count, height, width, 3] in 0..255.
-
-    A mean image that was subtracted is added again.
-    """
+    """The first `count` augmented training images, no mean image subtracted: [count, height, width, 3] in 0..255."""
     count = min(count, session.recipe.train.global_batch)
-    batches = training_batches(session, 0, count, tf.distribute.InputContext())
-    inputs = next(iter(batches))["image"]
-    return inputs if session.mean_image is None else inputs + session.mean_image
+    dataset = session.dataset
+    task = build_task(session.recipe, num_classes=dataset.num_classes, class_names=list(dataset.class_names))
+    uncentred = dataclasses.replace(session, task=task)
+    return next(iter(training_batches(uncentred, 0, count, tf.distribute.InputContext())))["image"]
 
 
 def training_batches(session: Session, first_step: int, global_batch: int, context: tf.distribute.InputContext):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_models.layers import batch_norm
 from tf_models.layers.batch_norm import BatchNormalization
 
 CHANNELS = 6
@@ -51,7 +52,9 @@ def test_outputs_gradients_and_statistics_are_keras_s(shape, training):
     assert_same(*pair(shape), images(shape), training)
 
 
-@pytest.mark.parametrize("arguments", [dict(center=False), dict(scale=False), dict(momentum=0.5, epsilon=0.1)])
+@pytest.mark.parametrize(
+    "arguments", [dict(center=False), dict(scale=False), dict(momentum=0.5, epsilon=0.1), dict(epsilon=1e-5)]
+)
 @pytest.mark.parametrize("training", [True, False])
 def test_every_argument_means_what_it_means_in_keras(arguments, training):
     assert_same(*pair(SHAPES[0], **arguments), images(SHAPES[0]), training)
@@ -75,6 +78,32 @@ NEEDS_RENORM = pytest.mark.skipif(
 )
 def test_what_the_fused_kernel_cannot_do_is_left_to_keras(shape, arguments):
     assert_same(*pair(shape, **arguments), images(shape), True)
+
+
+def fused_epsilons(layer):
+    """The epsilon of each fused kernel that a call of `layer` runs."""
+    graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(tf.TensorSpec(SHAPES[0])).graph
+    return [op.get_attr("epsilon") for op in graph.get_operations() if op.type == "FusedBatchNormV3"]
+
+
+@pytest.mark.parametrize(
+    ("cpu_only", "epsilon", "used"),
+    [
+        (True, 1e-3, [1e-3]),
+        (True, 1e-5, [1e-5]),
+        (True, 1e-7, [1e-7]),
+        (False, 1e-3, [1e-3]),
+        (False, 1e-5, [1.001e-5]),  # the smallest that cuDNN takes
+        (False, 1e-6, []),
+    ],
+)
+def test_the_fused_kernel_gets_an_epsilon_that_the_device_takes(monkeypatch, cpu_only, epsilon, used):
+    monkeypatch.setattr(batch_norm, "cpu_only", lambda: cpu_only)
+    assert fused_epsilons(BatchNormalization(epsilon=epsilon)) == pytest.approx(used, rel=1e-6)
+
+
+def test_the_epsilon_of_the_config_is_the_one_that_was_asked_for():
+    assert BatchNormalization(epsilon=1e-5).get_config()["epsilon"] == 1e-5
 
 
 def test_masked_positions_are_left_out_as_in_keras():

@@ -83,8 +83,8 @@ def test_a_layer_nobody_can_count_is_an_error_and_not_nothing():
         inspection.multiply_adds(model)
 
 
-def test_activations_kept_for_the_backward_pass_are_the_inputs_that_gradients_read():
-    elements = 8 * 8 * 3 + 3 * (4 * 4 * 4) + 4  # images; the inputs of bn, relu and depthwise; pooled features
+def test_activations_kept_for_the_backward_pass_are_the_tensors_that_gradients_read():
+    elements = 8 * 8 * 3 + 2 * (4 * 4 * 4) + 4  # images; what bn reads; relu's output; pooled features
     assert inspection.activation_bytes(network(), batch=2) == 2 * 4 * elements
     assert inspection.activation_bytes(network(), batch=2, element_bytes=2) == 2 * 2 * elements
 

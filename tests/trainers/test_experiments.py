@@ -1,4 +1,4 @@
-"""Every registered experiment takes a step by its own recipe, on synthetic data and small images, and describes itself."""
+"""Every registered experiment takes a step by its own recipe, on synthetic data and small images, and is described."""
 
 import json
 

@@ -40,9 +40,9 @@ def jpeg(image):
     return tf.io.encode_jpeg(image, quality=95, chroma_downsampling=False)
 
 
-def positions(size=256):
+def positions(height=256, width=256):
     """An image that shows where its pixels come from: red is the row, green the column."""
-    y, x = np.mgrid[:size, :size]
+    y, x = np.mgrid[:height, :width]
     return np.stack([y, x, np.zeros_like(x)], axis=-1).astype(np.uint8)
 
 
@@ -78,13 +78,15 @@ def test_evaluation_resizes_the_centre_square_of_the_official_code(height, width
 
 def test_a_jpegs_window_is_decoded_like_a_part_of_the_whole():
     encoded = jpeg(smooth(150, 200))
-    whole = tf.io.decode_jpeg(encoded)
+    whole = png(tf.io.decode_jpeg(encoded))
     np.testing.assert_array_equal(
-        images.evaluation_image(encoded, recipe(), 96), images.evaluation_image(png(whole), recipe(), 96)
+        images.evaluation_image(encoded, recipe(), 96), images.evaluation_image(whole, recipe(), 96)
     )
-    np.testing.assert_array_equal(
-        images.training_image(encoded, SEED, recipe(), 96), images.training_image(png(whole), SEED, recipe(), 96)
-    )
+    for crop in ("inception", "scale_jitter"):
+        data = recipe(crop=crop)
+        np.testing.assert_array_equal(
+            images.training_image(encoded, SEED, data, 96), images.training_image(whole, SEED, data, 96)
+        )
 
 
 def test_kernels_are_the_ones_that_they_are_called_after():
@@ -120,7 +122,7 @@ def test_autoaugment_gets_and_gives_bytes():
 
 def test_inception_crops_keep_to_area_and_aspect_ratio():
     size, resolution = 256, 64
-    encoded = png(positions(size))
+    encoded = png(positions())
     crops = drawn(encoded, recipe(resize="bilinear", flip=False), resolution, 300)
     # Half-pixel bilinear samples lie size / resolution apart, the outer ones half of that inside the crop.
     heights = np.ptp(crops[..., 0], axis=(1, 2)) * resolution / (resolution - 1)
@@ -129,6 +131,45 @@ def test_inception_crops_keep_to_area_and_aspect_ratio():
     assert 0.07 < areas.min() < 0.15 and 0.85 < areas.max() <= 1.01  # sides are whole pixels
     assert 0.72 < aspects.min() < 0.8 and 1.25 < aspects.max() < 1.37
     assert len({crop.tobytes() for crop in crops}) > 290
+
+
+def test_scale_jitter_draws_every_shorter_side_and_place_alike():
+    height, width, resolution = 64, 80, 16
+    data = recipe(crop="scale_jitter", shorter_side=(20, 30), resize="bilinear", flip=False)
+    crops = drawn(png(positions(height, width)), data, resolution, 2200)
+    sides, other_sides = (
+        np.ptp(crops[..., channel], axis=(1, 2)) * resolution / (resolution - 1) for channel in (0, 1)
+    )
+    np.testing.assert_allclose(sides, other_sides, atol=1e-3)  # the aspect ratio is kept
+    expected = {round(resolution * height / shorter_side) for shorter_side in range(20, 31)}
+    drawn_sides, counts = np.unique(np.round(sides), return_counts=True)
+    assert set(drawn_sides) == expected and len(expected) == 11
+    assert abs(counts - 200).max() < 4 * np.sqrt(200)
+    margins = sides / resolution / 2 - 0.5  # from a crop's edge to the first pixel that is sampled
+    y, x = crops[:, 0, 0, 0] - margins, crops[:, 0, 0, 1] - margins
+    np.testing.assert_allclose(y, np.round(y), atol=1e-3)
+    for place, free in ((y, height - sides), (x, width - sides)):
+        assert place.min() > -0.01 and (place - free).max() < 0.01
+        assert np.mean(place / free) == pytest.approx(0.5, abs=4 / np.sqrt(12 * 2200))
+        assert np.mean(np.abs(place) < 0.01) > 0.01 and np.mean(np.abs(place - free) < 0.01) > 0.01
+
+
+def test_scale_jitter_crops_what_a_crop_of_the_resized_image_shows():
+    image = smooth(80, 100)
+    resized = tf.image.resize(image, [40, 50], "bilinear").numpy()
+    crops = {resized[y : y + 32, x : x + 32].tobytes() for y in range(9) for x in range(19)}
+    data = recipe(crop="scale_jitter", shorter_side=(40, 40), resize="bilinear", flip=False)
+    seen = {each.tobytes() for each in drawn(png(image), data, 32, 600)}
+    # 17 x 37 places in the file, of which every second one in each direction is a place in the resized image.
+    assert len(seen & crops) > 100 and len(seen) > 300
+
+
+def test_scale_jitter_never_needs_more_than_the_image():
+    data = recipe(crop="scale_jitter", shorter_side=(8, 8), resize="bilinear", flip=False)
+    image = smooth(20, 20)
+    np.testing.assert_array_equal(
+        images.training_image(png(image), SEED, data, 32), tf.image.resize(image, [32, 32], "bilinear")
+    )
 
 
 @pytest.mark.parametrize("encode", [jpeg, png])
@@ -169,7 +210,81 @@ def test_pad_and_shift_moves_a_small_image_by_a_pixel():
     assert len({image.tobytes() for image in each}) == 9
 
 
-@pytest.mark.parametrize("crop", ["inception", "pad_and_shift", "none"])
+MEAN = np.linspace(60, 180, 32 * 32 * 3).reshape(32, 32, 3).astype(np.float32)
+
+
+def test_pixels_are_centred_before_they_are_padded_cropped_and_flipped():
+    image = noise(32, 32)
+    padded = np.pad(image - MEAN, ((4, 4), (4, 4), (0, 0)))
+    crops = [padded[y : y + 32, x : x + 32] for y in range(9) for x in range(9)]
+    expected = {crop[:, ::step].tobytes() for crop in crops for step in (1, -1)}
+    data = recipe(crop="pad_and_shift", resize="bilinear")
+    mapped = seeds(600).map(lambda seed: images.training_image(png(image), seed, data, 32, MEAN))
+    seen = {each.tobytes() for each in mapped.as_numpy_iterator()}
+    assert len(seen) > 140 and seen <= expected
+
+
+@pytest.mark.parametrize("lighting", [0.0, 0.1])
+def test_what_is_padded_to_a_centred_image_is_exactly_zero(lighting):
+    data = recipe(crop="pad_and_shift", lighting=lighting, flip=False)
+    mapped = seeds(40).map(lambda seed: images.training_image(png(noise(32, 32)), seed, data, 32, MEAN))
+    edges = np.stack(list(mapped.as_numpy_iterator()))[:, 0]  # the first row; shifted down in four cases of nine
+    shifted = [np.array_equal(edge, np.zeros_like(edge)) for edge in edges]
+    assert 6 < sum(shifted) < 30
+
+
+@pytest.mark.parametrize("crop", ["inception", "scale_jitter", "none"])
+@pytest.mark.parametrize("augment", ["none", "autoaugment_v0"])
+def test_from_other_images_the_mean_is_subtracted_last(crop, augment):
+    encoded, data = jpeg(smooth(80, 100)), recipe(crop=crop, augment=augment, lighting=0.1)
+    for seed in seeds(5):
+        centred = images.training_image(encoded, seed, data, 32, MEAN)
+        assert centred.dtype == tf.float32
+        plain = tf.cast(images.training_image(encoded, seed, data, 32), tf.float32)
+        np.testing.assert_array_equal(centred, plain - MEAN)
+
+
+def test_evaluation_subtracts_the_mean_image():
+    encoded, data = jpeg(smooth(80, 100)), recipe()
+    np.testing.assert_array_equal(
+        images.evaluation_image(encoded, data, 32, MEAN), images.evaluation_image(encoded, data, 32) - MEAN
+    )
+
+
+def test_lighting_adds_one_colour_to_all_pixels_and_changes_nothing_else():
+    encoded = jpeg(smooth(80, 100))
+    for crop in ("scale_jitter", "inception"):
+        with_noise = drawn(encoded, recipe(crop=crop, lighting=0.1), 32, 10)
+        noises = with_noise - drawn(encoded, recipe(crop=crop), 32, 10)
+        np.testing.assert_allclose(noises, np.broadcast_to(noises[:, :1, :1], noises.shape), atol=1e-4)
+        assert len({each.tobytes() for each in noises[:, 0, 0]}) == 10
+
+
+def test_lighting_has_the_covariance_of_alexnets_formula():
+    components = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+    eigenvalues = np.array([0.2175, 0.0188, 0.0045])
+    data = recipe(crop="none", resize="bilinear", flip=False, lighting=0.1)
+    count = 4000
+    noises = drawn(png(np.zeros((1, 1, 3), np.uint8)), data, 1, count)[:, 0, 0] / 255
+    amounts = np.linalg.solve(components, noises.T) / eigenvalues[:, None]  # N(0, 0.1), independent of each other
+    np.testing.assert_allclose(amounts.mean(axis=1), 0, atol=4 * 0.1 / np.sqrt(count))
+    np.testing.assert_allclose(amounts.std(axis=1), 0.1, rtol=4 / np.sqrt(2 * count))
+    np.testing.assert_allclose(np.corrcoef(amounts), np.eye(3), atol=4 / np.sqrt(count))
+    expected = components @ np.diag((0.1 * eigenvalues) ** 2) @ components.T
+    np.testing.assert_allclose(np.cov(noises.T), expected, rtol=0.15)
+
+
+def test_a_new_kind_of_noise_leaves_the_draws_of_the_others_as_they_were():
+    image = smooth(32, 32)
+    for seed in seeds(20):
+        flip_seed = tf.random.split(seed, 3)[1]  # crop, flip, AutoAugment: as the first recipes drew them
+        np.testing.assert_array_equal(
+            images.training_image(png(image), seed, recipe(crop="none", resize="bilinear"), 32),
+            tf.image.stateless_random_flip_left_right(tf.cast(image, tf.float32), flip_seed),
+        )
+
+
+@pytest.mark.parametrize("crop", ["inception", "scale_jitter", "pad_and_shift", "none"])
 @pytest.mark.parametrize("kernel", ["bicubic_tf1", "bicubic", "bilinear"])
 @pytest.mark.parametrize("resolution", [28, 32, 96])
 def test_digits_of_28_pixels_come_in_any_size(crop, kernel, resolution):
@@ -184,7 +299,8 @@ def test_digits_of_28_pixels_come_in_any_size(crop, kernel, resolution):
 
 def test_an_image_of_one_pixel_is_an_image():
     for encoded in (png(noise(1, 1)), jpeg(noise(1, 1))):
-        assert images.training_image(encoded, SEED, recipe(), 8).shape == (8, 8, 3)
+        for crop in ("inception", "scale_jitter"):
+            assert images.training_image(encoded, SEED, recipe(crop=crop), 8).shape == (8, 8, 3)
         assert images.evaluation_image(encoded, recipe(), 8).shape == (8, 8, 3)
 
 
@@ -233,9 +349,11 @@ def test_bytes_that_are_no_image_are_an_error():
         images.evaluation_image(tf.constant(b"no image"), recipe(), 8)
 
 
-@pytest.mark.parametrize("augment", ["none", "autoaugment_v0"])
-def test_a_seed_decides_the_image(augment):
-    encoded, data = jpeg(smooth(80, 100)), recipe(augment=augment)
+@pytest.mark.parametrize(
+    "fields", [{}, {"augment": "autoaugment_v0"}, {"crop": "scale_jitter", "lighting": 0.1}, {"crop": "pad_and_shift"}]
+)
+def test_a_seed_decides_the_image(fields):
+    encoded, data = jpeg(smooth(80, 100)), recipe(**fields)
     first, again = (drawn(encoded, data, 32, 12) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert len({each.tobytes() for each in first}) == 12
@@ -251,15 +369,18 @@ def test_shapes_and_types_are_known_inside_tf_data():
     assert mapped.element_spec == tf.TensorSpec([48, 48, 3], tf.float32)
 
 
-def test_a_saved_model_serves_what_evaluation_sees(tmp_path):
+@pytest.mark.parametrize("mean_image", [None, MEAN])
+def test_a_saved_model_serves_what_evaluation_sees(tmp_path, mean_image):
     data = recipe()
     module = tf.Module()
     signature = [tf.TensorSpec([None], tf.string)]
-    module.serve = tf.function(lambda encoded: images.serving_images(encoded, data, 32), input_signature=signature)
+    module.serve = tf.function(
+        lambda encoded: images.serving_images(encoded, data, 32, mean_image), input_signature=signature
+    )
     tf.saved_model.save(module, str(tmp_path))
     batch = [encoded for encoded, _ in FORMATS.values()]
     served = tf.saved_model.load(str(tmp_path)).serve(tf.stack(batch))
     assert served.shape == (len(batch), 32, 32, 3)
     for one, encoded in zip(served, batch, strict=True):
-        np.testing.assert_array_equal(one, images.evaluation_image(encoded, data, 32))
+        np.testing.assert_array_equal(one, images.evaluation_image(encoded, data, 32, mean_image))
     assert module.serve(tf.constant([], tf.string)).shape == (0, 32, 32, 3)

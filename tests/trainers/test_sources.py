@@ -37,6 +37,15 @@ def test_imagenet_opens_as_tfds_wrote_it(fake_imagenet):
     assert set(labels(train)) == set(range(0, 1000, 125))
 
 
+def test_cifar10_opens_as_tfds_wrote_it(fake_cifar10):
+    data = sources.open_dataset("cifar10", fake_cifar10)
+    assert data.class_names[:2] == ("airplane", "automobile") and data.num_classes == 10
+    assert (data.split("train").num_examples, data.split("test").num_examples) == (40, 8)
+    decoded = [tf.io.decode_png(example["image"]) for example in stream.examples(data.split("train"))]
+    assert {tuple(image.shape) for image in decoded} == {(32, 32, 3)}
+    assert sorted(labels(data.split("train"))) == sorted([*range(10)] * 4)
+
+
 def test_records_come_out_as_encoded_bytes(fake_imagenet):
     examples = stream.examples(sources.open_dataset("imagenet2012", fake_imagenet).split("train"))
     images = [PIL.Image.open(io.BytesIO(example["image"].numpy())) for example in examples]
@@ -292,6 +301,28 @@ def test_synthetic_data_runs_through_the_same_stream(made_up):
     )
     seen = [batch["label"] for batch in data.take(4).as_numpy_iterator()]
     assert np.bincount(np.concatenate(seen)).tolist() == [20] * 10
+
+
+def test_synthetic_cifar10_has_the_shape_of_cifar10():
+    data = synthetic.open_synthetic("synthetic_cifar10", seed=0)
+    assert data.num_classes == 10
+    assert (data.split("train").num_examples, data.split("test").num_examples) == (50_000, 10_000)
+    image = next(iter(stream.examples(data.split("train[45000:]"))))["image"]
+    assert tf.io.decode_png(image).shape == (32, 32, 3)
+    assert 2000 < len(image.numpy()) < 4000  # CIFAR-10's are around 2.5 KB
+
+
+@pytest.mark.parametrize("expression, count", [("train", 4), ("train[33:]", 4), ("train[:3]+train[9:19]", 4)])
+def test_a_synthetic_split_names_each_of_its_images_once(made_up, expression, count):
+    split = made_up.split(expression)
+    files = [example["image"].numpy() for example in stream.examples(split.distinct)]
+    assert len(files) == len(set(files)) == count
+    assert set(files) == {example["image"].numpy() for example in stream.examples(split)}
+
+
+def test_a_synthetic_split_of_fewer_images_than_there_are_names_its_own(made_up):
+    split = made_up.split("train[1:3]")
+    assert split.distinct is split
 
 
 def test_synthetic_images_are_the_seeds(made_up):

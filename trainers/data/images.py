@@ -49,7 +49,7 @@ def training_image(
     crop_seed, flip_seed, augment_seed, lighting_seed = tf.unstack(tf.random.split(seed, 4))
     image = _resize(_decode(encoded, _training_window(crop_seed, data, resolution)), data, resolution)
     if data.lighting > 0:
-        image += _lighting(lighting_seed, data.lighting)
+        image = _light(image, lighting_seed, data.lighting)
     subtracts_first = data.crop == "pad_and_shift" and data.augment == "none"
     if subtracts_first:
         image = _subtract(image, mean_image)
@@ -185,10 +185,14 @@ def _pad_and_shift(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(padded[y : y + side, x : x + side], image.shape)
 
 
-def _lighting(seed: tf.Tensor, deviation: float) -> tf.Tensor:
-    """What AlexNet's noise adds to every pixel of an image: [3], red, green, blue, on the scale 0..255."""
+def _light(image: tf.Tensor, seed: tf.Tensor, deviation: float) -> tf.Tensor:
+    """Adds AlexNet's noise: to all pixels the same random amount of every principal component."""
+    height, width, channels = image.shape
     amounts = tf.random.stateless_normal([3], seed, stddev=deviation)
-    return 255 * tf.linalg.matvec(tf.constant(COLOUR_EIGENVECTORS), amounts * tf.constant(COLOUR_EIGENVALUES))
+    noise = 255 * tf.linalg.matvec(tf.constant(COLOUR_EIGENVECTORS), amounts * tf.constant(COLOUR_EIGENVALUES))
+    # Row by row: to add [3] along the last axis takes five times as long.
+    rows = tf.reshape(image, [height, width * channels]) + tf.tile(noise, [width])
+    return tf.reshape(rows, image.shape)
 
 
 def _subtract(image: tf.Tensor, mean_image: np.ndarray | None) -> tf.Tensor:

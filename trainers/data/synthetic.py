@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -56,6 +55,10 @@ class SyntheticSplit:
         return {"image": image, "label": record % self._num_classes}
 
 
+def _jpeg(image: tf.Tensor) -> tf.Tensor:
+    return tf.io.encode_jpeg(image, quality=90)
+
+
 class SyntheticDataSet:
     """A few random images, repeated as often as asked; labels go round. Splits: train, validation, test.
 
@@ -74,7 +77,7 @@ class SyntheticDataSet:
         num_train: int = 1_281_167,
         num_test: int = 512,
         size: tuple[int, int] = (375, 500),
-        encode: Callable[[tf.Tensor], tf.Tensor] = functools.partial(tf.io.encode_jpeg, quality=90),
+        encode: Callable[[tf.Tensor], tf.Tensor] = _jpeg,
         num_images: int = 64,
         seed: int = 0,
     ):
