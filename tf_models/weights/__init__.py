@@ -1,7 +1,7 @@
 """Published and own weight files -> our models.
 
-`files` reads each kind of file under its own names; a module for each family of networks translates names that are not
-ours; here all kinds are checked and assigned alike. A further family is a further entry in `_TRANSLATIONS`.
+`files` reads each kind of file under its own names; a module for each family of networks translates what is not ours;
+here all kinds are checked and assigned alike. A further family is a further entry in `_TRANSLATIONS`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ import re
 
 import keras
 
-from tf_models.weights import efficientnet, files
+from tf_models.weights import efficientnet, files, resnet
+from tf_models.weights.translation import Translation
 
 __all__ = ["HEAD", "Loaded", "load_weights"]
 
 HEAD = "predictions"  # the classifier of every image model here
-_TRANSLATIONS = {files.TF1: [efficientnet.from_tf1], files.PYTORCH: [efficientnet.from_pytorch]}
+_TRANSLATIONS = {
+    files.KERAS: [resnet.from_keras_applications],
+    files.TF1: [efficientnet.from_tf1],
+    files.PYTORCH: [efficientnet.from_pytorch, resnet.from_torchvision],
+}
 _BLOCK = re.compile(r"(^|[/._])(blocks?|layers?|stage|stack)[_.]?\d")
 
 
@@ -35,6 +40,7 @@ class Loaded:
         initial: layers of the model that keep their initial values.
         file_classes: number of classes in the file; None if it has no head.
         model_classes: number of classes of the model; None if it has no head.
+        inputs: what the weights expect of the images, and the flags that say so; None: nothing is known of it.
     """
 
     path: str
@@ -45,6 +51,7 @@ class Loaded:
     initial: tuple[str, ...]
     file_classes: int | None
     model_classes: int | None
+    inputs: str | None
 
     def __str__(self) -> str:
         parts = [f"{self.path} ({self.kind}): {self.assigned} arrays loaded into {self.model}"]
@@ -54,6 +61,8 @@ class Loaded:
             parts.append(f"head replaced: {self.file_classes} -> {self.model_classes} classes")
         if self.unused:
             parts.append("not used: " + ", ".join(f"{label} ({count})" for label, count in self.unused.items()))
+        if self.inputs:
+            parts.append(f"expects images as {self.inputs}")
         return "; ".join(parts)
 
 
@@ -64,23 +73,25 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
 
     Args:
         model: a model of this package. Weights are matched by name, so it may stand in any distribution strategy.
-        path: a Keras file (.keras, .weights.h5, .h5; ours or of keras.applications), a .safetensors file with PyTorch's
-            names, a TF1 checkpoint (prefix, .index file or folder; moving averages are preferred), or a run folder.
+        path: a Keras file (.keras, .weights.h5, .h5; ours or of keras.applications), a .safetensors file with the names
+            of EfficientNet-PyTorch or of torchvision's ResNet, a TF1 checkpoint (prefix, .index file or folder; moving
+            averages are preferred), or a run folder.
 
     Returns:
         What was assigned, what of the file was not used and which layers were left at their initial values.
 
     Raises:
         FileNotFoundError: nothing is there.
-        ValueError: the file is damaged or of an unknown kind, or does not fit the model in names or shapes.
+        ValueError: the file is damaged or of an unknown kind, or does not fit the model in names, shapes or options.
     """
     file = files.read(path)
     targets = _targets(model)
-    arrays = _with_our_names(file, model, targets)
+    translation = _translate(file, model, targets)
+    arrays = translation.arrays
     classes, model_classes = _classes(arrays), _classes(targets)
     keeps_head = model_classes is not None and classes != model_classes
     wanted = {name: variable for name, variable in targets.items() if not (keeps_head and name[0] == HEAD)}
-    _check(file, model, arrays, targets, wanted)
+    _check(file, model, translation, targets, wanted)
     for name, variable in wanted.items():
         variable.assign(arrays[name])
     unused = collections.Counter(layer or weight for layer, weight in arrays if (layer, weight) not in wanted)
@@ -93,6 +104,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
         initial=(HEAD,) if keeps_head else (),
         file_classes=classes,
         model_classes=model_classes,
+        inputs=translation.inputs,
     )
 
 
@@ -107,21 +119,26 @@ def _targets(model: keras.Model) -> dict[files.Name, keras.Variable]:
     return targets
 
 
-def _with_our_names(file: files.WeightFile, model: keras.Model, targets: dict) -> files.Arrays:
+def _translate(file: files.WeightFile, model: keras.Model, targets: dict) -> Translation:
     """Translates the file's names, and numbers within a layer, to those of `targets`; an unknown name stays."""
     if file.kind == files.KERAS:
-        weights = collections.defaultdict(list)
-        for layer, weight in targets:
-            weights[layer].append(weight)
-        positions = {(layer, i): (layer, weight) for layer in weights for i, weight in enumerate(weights[layer])}
-        return {positions.get(name, name): array for name, array in file.arrays.items()}
-    layers = [layer.name for layer in model.layers]
+        file = dataclasses.replace(file, arrays=_without_numbers(file.arrays, targets))
     for translate in _TRANSLATIONS[file.kind]:
-        arrays = translate(file.arrays, layers)
-        if arrays is not None:
-            return arrays
+        translation = translate(file, model)
+        if translation is not None:
+            return translation
+    if file.kind == files.KERAS:
+        return Translation(file.arrays)
     example = ", ".join("/".join(map(str, name)) for name in list(file.arrays)[:2]) or "no weights"
     raise ValueError(f"{file.path}: a {file.kind} of no known network ({example}); use a file of {model.name}")
+
+
+def _without_numbers(arrays: files.Arrays, targets: dict) -> files.Arrays:
+    weights = collections.defaultdict(list)
+    for layer, weight in targets:
+        weights[layer].append(weight)
+    positions = {(layer, i): (layer, weight) for layer in weights for i, weight in enumerate(weights[layer])}
+    return {positions.get(name, name): array for name, array in arrays.items()}
 
 
 def _classes(weights: dict) -> int | None:
@@ -129,8 +146,9 @@ def _classes(weights: dict) -> int | None:
     return None if kernel is None else kernel.shape[-1]
 
 
-def _check(file: files.WeightFile, model: keras.Model, arrays: files.Arrays, targets: dict, wanted: dict) -> None:
-    """Raises ValueError unless every wanted weight is there in its shape, and the file is not of a larger network."""
+def _check(file: files.WeightFile, model: keras.Model, translation: Translation, targets: dict, wanted: dict) -> None:
+    """Raises ValueError unless every wanted weight is there in its shape, and the file is of no other network."""
+    arrays = translation.arrays
 
     def refuse(names: list[files.Name], what: str, detail: str = "") -> None:
         if names:
@@ -138,7 +156,7 @@ def _check(file: files.WeightFile, model: keras.Model, arrays: files.Arrays, tar
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ValueError(
                 f"{file.path}: {what} {layer}/{weight}{detail}{more}; use a file of {model.name}, or build the model "
-                "that the file is of"
+                "that the file is of" + (f", with {translation.options}" if translation.options else "")
             )
 
     layers = {layer for layer, _ in targets}
@@ -154,3 +172,5 @@ def _check(file: files.WeightFile, model: keras.Model, arrays: files.Arrays, tar
     if misshapen:
         found, expected = arrays[misshapen[0]].shape, tuple(wanted[misshapen[0]].shape)
         refuse(misshapen, "wrong shape of", f" (the file has {found}, {model.name} expects {expected})")
+    if translation.misfit:
+        raise ValueError(f"{file.path}: {translation.misfit}; build the model with {translation.options}")

@@ -9,36 +9,33 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
+import keras
+
 from tf_models.weights import files
+from tf_models.weights.translation import Translation, pytorch_arrays
 
-_PYTORCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
-
-def from_tf1(arrays: files.Arrays, layers: Sequence[str]) -> files.Arrays | None:
+def from_tf1(file: files.WeightFile, model: keras.Model) -> Translation | None:
     """Gives arrays of a TF1 checkpoint our names; those unknown keep theirs. None if they are of another family."""
     stem = "stem/conv2d"
-    scope = next((module.removesuffix(stem) for module, _ in arrays if module.endswith(stem)), None)
+    scope = next((module.removesuffix(stem) for module, _ in file.arrays if module.endswith(stem)), None)
     if scope is None:
         return None
-    ours = {scope + tf1: layer for tf1, _, layer in _modules(layers)}
-    return {
-        (ours.get(module, module), "kernel" if weight == "depthwise_kernel" else weight): array
-        for (module, weight), array in arrays.items()
-    }
+    ours = {scope + tf1: layer for tf1, _, layer in _modules([layer.name for layer in model.layers])}
+    return Translation(
+        {
+            (ours.get(module, module), "kernel" if weight == "depthwise_kernel" else weight): array
+            for (module, weight), array in file.arrays.items()
+        }
+    )
 
 
-def from_pytorch(arrays: files.Arrays, layers: Sequence[str]) -> files.Arrays | None:
+def from_pytorch(file: files.WeightFile, model: keras.Model) -> Translation | None:
     """Gives arrays of the PyTorch port our names and axes; unknown names stay. None if they are of another family."""
-    if ("_conv_stem", "weight") not in arrays:
+    if ("_conv_stem", "weight") not in file.arrays:
         return None
-    ours = {pytorch: layer for _, pytorch, layer in _modules(layers)}
-    translated = {}
-    for (module, weight), array in arrays.items():
-        layer = ours.get(module, module)
-        names = _PYTORCH_NORM if layer.endswith("bn") else {"weight": "kernel"}
-        array = files.keras_layout(array, is_depthwise=layer.endswith("dwconv"))
-        translated[layer, names.get(weight, weight)] = array
-    return translated
+    ours = {pytorch: layer for _, pytorch, layer in _modules([layer.name for layer in model.layers])}
+    return Translation(pytorch_arrays(file.arrays, ours))
 
 
 def _modules(layers: Sequence[str]) -> Iterator[tuple[str, str, str]]:

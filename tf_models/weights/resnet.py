@@ -1,0 +1,119 @@
+"""ResNet's layers as keras.applications and torchvision have them.
+
+keras.applications has our names, but a bias in each convolution, another epsilon in batch norm, and images in BGR: all
+three are folded into the weights, so that the network takes RGB. It trains alike too, because batch norm subtracts a
+bias again with the mean of the batch. torchvision has names of its own. Where both stride and pad, and what they do to
+images beforehand, no weight's shape tells.
+"""
+
+from __future__ import annotations
+
+import re
+
+import keras
+
+from tf_models.weights import files
+from tf_models.weights.translation import Translation, pytorch_arrays
+
+EPSILON, KERAS_EPSILON = 1e-5, 1.001e-5  # of batch norm here and in keras.applications
+KERAS_MEAN, KERAS_STDDEV = (123.68, 116.779, 103.939), (1, 1, 1)  # RGB in 0..255
+TORCHVISION_MEAN, TORCHVISION_STDDEV = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+_KERNEL, _BIAS = ("kernel", 0), ("bias", 1)  # a number where our layer has no such weight
+_HABITS = {
+    ("bottleneck_stride", "1x1"): "have the stride in the first 1x1",
+    ("bottleneck_stride", "3x3"): "have the stride in the 3x3",
+    ("pool_padding", "symmetric"): "pad the pool on both sides",
+}
+
+
+def from_keras_applications(file: files.WeightFile, model: keras.Model) -> Translation | None:
+    """Folds what our layers do not have into what they have. None if the file is ours or of another family.
+
+    Raises:
+        ValueError: some convolutions in the file have a bias and some have none.
+    """
+    convs = [(layer, weight) for layer, weight in file.arrays if layer.endswith("_conv")]
+    biases = {layer: weight for layer, weight in convs if weight in _BIAS}
+    if not biases or ("conv1_bn", "gamma") not in file.arrays:
+        return None
+    unbiased = [layer for layer, weight in convs if weight in _KERNEL and layer not in biases]
+    if unbiased:
+        raise ValueError(f"{file.path}: damaged (lacks the bias of {unbiased[0]}); fetch or write it again")
+    needed = {"bottleneck_stride": "1x1", "pool_padding": "symmetric"}
+    return Translation(
+        arrays=_folded(file.arrays, list(biases.items())),
+        inputs=_inputs(KERAS_MEAN, KERAS_STDDEV),
+        options=_options(needed),
+        misfit=_misfit("keras.applications'", model, needed),
+    )
+
+
+def from_torchvision(file: files.WeightFile, model: keras.Model) -> Translation | None:
+    """Gives torchvision's arrays our names and axes; unknown names stay. None if they are of another family."""
+    if ("layer4.0.conv1", "weight") not in file.arrays:
+        return None
+    needed = {"pool_padding": "symmetric"}
+    if ("layer4.0.conv3", "weight") in file.arrays:
+        needed = {"bottleneck_stride": "3x3", **needed}
+    return Translation(
+        arrays=pytorch_arrays(file.arrays, {_torchvision_module(layer.name): layer.name for layer in model.layers}),
+        inputs=_inputs(TORCHVISION_MEAN, TORCHVISION_STDDEV),
+        options=_options(needed),
+        misfit=_misfit("torchvision's", model, needed),
+    )
+
+
+def _folded(arrays: files.Arrays, biases: list[files.Name]) -> files.Arrays:
+    """Takes biases, epsilon and BGR out of the arrays; what lacks a partner of its shape stays, to be refused."""
+    # "probs" is the head in keras-applications before TensorFlow adopted it.
+    folded = {
+        ("predictions" if layer == "probs" else layer, weight): array for (layer, weight), array in arrays.items()
+    }
+    for layer, weight in biases:
+        norm = layer.removesuffix("conv") + "bn"
+        mean, variance = folded.get((norm, "moving_mean")), folded.get((norm, "moving_variance"))
+        if mean is not None and variance is not None and mean.shape == folded[layer, weight].shape:
+            folded[norm, "moving_mean"] = mean.astype("float64") - folded.pop((layer, weight)).astype("float64")
+            folded[norm, "moving_variance"] = variance.astype("float64") + (KERAS_EPSILON - EPSILON)
+    kernel = folded.get(("conv1_conv", "kernel"))
+    if kernel is not None and kernel.shape[2:3] == (3,):
+        folded["conv1_conv", "kernel"] = kernel[:, :, ::-1]
+    return folded
+
+
+def _torchvision_module(layer: str) -> str:
+    """The name that torchvision has for a layer of ours with weights."""
+    block = re.fullmatch(r"conv(\d)_block(\d+)_(\d)_(conv|bn)", layer)
+    if block is None:
+        return {"conv1_conv": "conv1", "conv1_bn": "bn1", "predictions": "fc"}.get(layer, layer)
+    stage, number, position, kind = block.groups()
+    shortcut = {"conv": "downsample.0", "bn": "downsample.1"}
+    return f"layer{int(stage) - 1}.{int(number) - 1}.{shortcut[kind] if position == '0' else kind + position}"
+
+
+def _inputs(mean: tuple[float, ...], stddev: tuple[float, ...]) -> str:
+    mean, stddev = (",".join(map(str, numbers)) for numbers in (mean, stddev))
+    return (
+        f"RGB in 0..255 less ({mean}), divided by ({stddev}): --set=data.mean_image=false --set=data.mean={mean} "
+        f"--set=data.stddev={stddev}"
+    )
+
+
+def _options(needed: dict[str, str]) -> str:
+    """What to build a model with, for who calls `build_model` and for who runs a recipe."""
+    needed = {"shortcut": "B", **needed}
+    arguments = ", ".join(f"{option}={value!r}" for option, value in needed.items())
+    return f"{arguments} ({' '.join(f'--set=model.{option}={value}' for option, value in needed.items())})"
+
+
+def _misfit(whose: str, model: keras.Model, needed: dict[str, str]) -> str | None:
+    layers = {layer.name: layer for layer in model.layers}
+    found = {}
+    if "pool1_pad" in layers:
+        found["pool_padding"] = "symmetric" if layers["pool1_pad"].padding == ((1, 1), (1, 1)) else "same"
+    if "conv3_block1_3_conv" in layers:
+        found["bottleneck_stride"] = "3x3" if layers["conv3_block1_1_conv"].strides == (1, 1) else "1x1"
+    if all(found.get(option) == value for option, value in needed.items()):
+        return None
+    return f"{whose} networks " + " and ".join(_HABITS[habit] for habit in needed.items())
