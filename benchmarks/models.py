@@ -3,8 +3,8 @@
     python benchmarks/models.py --model=efficientnet_b0 --batch=16 --size=224
 
 Windows of the two alternate, so that a machine that slows down slows both. A step is forward, backward and plain SGD
-on one batch that stays in memory, compiled by `tf.function`; normalising the images is part of it. Prints images a
-second: the median over the windows, their range, and the ratio of the medians.
+on one batch that stays in memory, compiled by `tf.function`; where the peer's network normalises the images inside,
+ours does so too. Prints images a second: the median over the windows, their range, and the ratio of the medians.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import tf_models  # noqa: E402
 from tf_models.layers import noise  # noqa: E402
 
-PEERS = {f"efficientnet_b{i}": getattr(keras.applications, f"EfficientNetB{i}") for i in range(8)}
+EFFICIENTNETS = {f"efficientnet_b{i}": getattr(keras.applications, f"EfficientNetB{i}") for i in range(8)}
+RESNETS = {f"resnet{depth}": getattr(keras.applications, f"ResNet{depth}") for depth in (50, 101, 152)}
+PEERS = EFFICIENTNETS | RESNETS
 
 
 def training_step(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> Callable[[], tf.Tensor]:
@@ -47,15 +49,15 @@ def training_step(model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> C
 
 
 def ours(name: str, size: int, classes: int) -> keras.Model:
-    """Our network behind the normalisation that the training task puts before it."""
+    """Our network; behind the normalisation that the training task puts before it, where the peer has one inside."""
     inputs = keras.Input((size, size, 3))
-    normalised = keras.layers.Rescaling(1 / 58, offset=-2.1)(inputs)
+    normalised = keras.layers.Rescaling(1 / 58, offset=-2.1)(inputs) if name in EFFICIENTNETS else inputs
     network = tf_models.build_model(name, num_classes=classes, input_shape=(size, size, 3))
     return keras.Model(inputs, network(normalised))
 
 
 def peer(name: str, size: int, classes: int) -> keras.Model:
-    """The network of keras.applications, which normalises by itself."""
+    """The network of keras.applications."""
     return PEERS[name](weights=None, input_shape=(size, size, 3), classes=classes, classifier_activation=None)
 
 

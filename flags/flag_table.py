@@ -132,7 +132,13 @@ FLAGS = {
             (),
             is_repeated=True,
         ),
-        Flag("init_from", path, "PATH", "train: start from these weights: ours, keras.applications', the authors'."),
+        Flag(
+            "init_from",
+            path,
+            "PATH",
+            "Weights from elsewhere, such as keras.applications': train starts from them, evaluate tests them, export "
+            "makes a SavedModel of them.",
+        ),
     ),
     "Where": (
         Flag(

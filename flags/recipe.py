@@ -286,6 +286,12 @@ class Experiment:
     synthetic: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        scales = self.data.test_scales
+        if self.data.test_protocol == "multi_scale" and min(scales) < self.model.resolution:
+            raise UserError(
+                f"data.test_scales={','.join(map(str, scales))}: none must be below "
+                f"model.resolution={self.model.resolution}, the part of an image that the network sees at once"
+            )
         validation = self.data.validation_split
         require(
             self.train.select == "last" or validation not in (None, self.data.test_split),

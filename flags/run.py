@@ -25,7 +25,7 @@ ONLY_IN = {  # flags that mean nothing in other modes
     "runs": ("report",),
     "images": ("predict",),
     "profile": ("train",),
-    "init_from": ("train",),
+    "init_from": ("train", "evaluate", "export"),
 }
 ALONE = {  # flag -> others that it leaves no room for
     "ensemble": ("model_dir", "experiment", "data"),
@@ -109,7 +109,7 @@ def parse(argv: Sequence[str]) -> Run | None:
 
 def _bound(given: Mapping[str, Any], mode: str) -> Run:
     """The run that is meant, with a recipe that holds in every variant it may need."""
-    if mode in FINISHED:
+    if mode in FINISHED and not given.get("init_from"):
         given = _with_finished_run(given, mode)
     if "experiment" not in given:
         raise UserError("--experiment is missing. Name one, such as --experiment=effnet_b0. See --list_experiments.")
@@ -175,6 +175,10 @@ def _check_modes(given: Mapping[str, Any], mode: str) -> None:
             raise UserError(f"--{name} means nothing in --mode={mode}. It belongs to --mode={' or '.join(modes)}.")
     if mode == "predict" and "images" not in given:
         raise UserError("--mode=predict: --images is missing. Name the files: --images='photos/*.jpg', quoted.")
+    if mode == "evaluate" and given.get("init_from"):
+        clash = next((name for name in ("model_dir", "ensemble") if given.get(name)), None)
+        if clash:
+            raise UserError(f"--init_from names the weights to evaluate: leave --{clash} out.")
     for name, others in ALONE.items():
         clash = next((other for other in others if given.get(other)), None)
         if given.get(name) and clash:

@@ -1,4 +1,4 @@
-"""`--mode=evaluate`: the metrics of a finished run on a split, and the evaluation that training does on the way."""
+"""`--mode=evaluate`: the metrics of finished runs, or of imported weights, on a split; also what training evaluates."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ import json
 import keras
 import tensorflow as tf
 
+import tf_models
 from flags.errors import UserError
 from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
 from trainers.data import stream
 from trainers.loop import EvalLoop
 from trainers.session import Session, open_session
+from trainers.tasks.views import CentreCrop, log_mean
 
 
 class Evaluation:
-    """Evaluates a model on splits as often as asked; what was compiled for one is used for all.
+    """Tests classifiers on splits as often as asked; what was compiled for one split is used for all.
 
-    Every example counts exactly once, whatever the batch and the number of replicas.
+    Every example counts exactly once, whatever the batch and the number of replicas. Of several classifiers the mean of
+    their probabilities is tested.
+
+    Args:
+        session: gives data set, devices, batch and loss.
+        members: how each classifier is tested (`Classification.views`).
     """
 
-    def __init__(self, session: Session, model: keras.Model):
+    def __init__(self, session: Session, *members: CentreCrop):
         self._session = session
-        self._loop = EvalLoop(strategy=session.strategy, task=session.task, model=model)
+        self._members = members
+        self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=session.task.metric_names)
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
         """Mean metrics over a split, and `examples`; under `weights` (a context that swaps the average in)."""
@@ -33,14 +41,25 @@ class Evaluation:
         with weights or contextlib.nullcontext():
             return self._loop.run(iter(data), batches)
 
+    def _measure(self, batch):
+        each = [member.log_probabilities(views) for member, views in zip(self._members, batch["views"])]
+        losses, metrics = self._session.task.scores(log_mean(tf.stack(each), axis=0), batch["label"])
+        return metrics | {"loss": losses}
+
+    def _example(self, example):
+        views = tuple(member.example(example["image"]) for member in self._members)
+        return {"views": views, "label": tf.cast(example["label"], tf.int64)}
+
     @functools.cache  # noqa: B019 (it lives as long as its run)
     def _data(self, split: str) -> tuple[tf.distribute.DistributedDataset, int]:
         """The batches of a split, and how many there are."""
         session, examples = self._session, self._session.dataset.split(split)
-        global_batch = session.recipe.train.eval_batch
+        replicas = session.strategy.num_replicas_in_sync
+        replica_batch = session.recipe.train.eval_batch // replicas
+        global_batch = replicas * min(member.images_at_once(replica_batch) for member in self._members)
         data = session.strategy.distribute_datasets_from_function(
             lambda context: stream.evaluation_batches(
-                examples, session.task.evaluation_example, global_batch=global_batch, context=context
+                examples, self._example, global_batch=global_batch, context=context
             )
         )
         return data, -(-examples.num_examples // global_batch)
@@ -65,16 +84,71 @@ def load_finished(session: Session) -> keras.Model:
         raise UserError(f"{path}: not a Keras file of this project ({str(error).splitlines()[0]}).") from error
 
 
+def load_imported(session: Session) -> keras.Model:
+    """The recipe's model with all of its weights from `--init_from`.
+
+    Raises:
+        UserError: they cannot be read, are of another model, or leave the head as it was made.
+    """
+    path = session.run.init_from
+    try:
+        with session.strategy.scope():
+            model = session.task.build_model()
+        loaded = tf_models.load_weights(model, path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"--init_from: {error}") from error
+    if loaded.initial:
+        raise UserError(
+            f"--init_from={path}: {loaded}. Without a trained head there is nothing to {session.run.mode}: "
+            "use weights of as many classes, or train first."
+        )
+    return model
+
+
 def evaluate(run: Run) -> None:
-    """Prints the metrics of a finished run on `--split`."""
+    """Prints the metrics of a finished run, of imported weights or of an ensemble on `--split`."""
     session = open_session(run)
-    model = load_finished(session)
+    members = [session, *(open_session(other, strategy=session.strategy) for other in (run.ensemble or ())[1:])]
+    for member in members[1:]:
+        _check_same_data(session, member)
+    protocols = [member.recipe.data.test_protocol for member in members]
+    load = load_imported if run.init_from else load_finished
+    views = [member.task.views(how, load(member)) for member, how in zip(members, protocols)]
     split = getattr(session.recipe.data, f"{run.split}_split")
-    metrics = Evaluation(session, model).run(split)
-    result = {"experiment": session.recipe.name, "data": session.data, "split": split, "metrics": metrics}
+    if split is None:
+        raise UserError(f"--split={run.split}: data.{run.split}_split of this run is none. Name another --split.")
+    metrics = Evaluation(session, *views).run(split)
+    names = [member.recipe.name for member in members]
+    result = {
+        "experiment": names[0],
+        "data": session.data,
+        "split": split,
+        "test_protocol": protocols[0],
+        "metrics": metrics,
+    }
+    if run.ensemble:
+        runs = zip(names, protocols, (str(member.folder.path) for member in members))
+        result["ensemble"] = [{"experiment": n, "test_protocol": p, "model_dir": d} for n, p, d in runs]
     if run.json:
         print(json.dumps(result))
         return
-    print(f"{session.recipe.name} on {session.recipe.data.name}, {split} ({session.data} data)")
+    what = names[0] if not run.ensemble else f"the mean of {' and '.join(names)}"
+    how = ", ".join(sorted({protocol.replace("_", " ") for protocol in protocols}))
+    print(f"{what} on {session.recipe.data.name}, {split}, {how} ({session.data} data)")
     for name, value in metrics.items():
         print(f"  {name:10} {value:.4f}" if isinstance(value, float) else f"  {name:10} {value}")
+
+
+def _check_same_data(session: Session, other: Session) -> None:
+    """Refuses to average the answers of runs to different questions."""
+
+    def question(session):
+        data = session.recipe.data
+        return data.name, getattr(data, f"{session.run.split}_split")
+
+    if question(session) != question(other):
+        ours, theirs = (" ".join(map(str, question(each))) for each in (session, other))
+        raise UserError(
+            f"--ensemble: {session.folder.path} was tested on {ours}, {other.folder.path} on {theirs}. "
+            "Name runs on the same data."
+        )

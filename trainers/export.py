@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import shutil
-import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from flags.errors import RunError
+from flags.errors import RunError, UserError
 from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
-from trainers.data import stream
-from trainers.evaluate import load_finished
+from trainers.data import mean_image, stream
+from trainers.evaluate import load_finished, load_imported
 from trainers.session import Session, open_session
 
 
 def export(run: Run) -> None:
-    """Writes the SavedModel of a finished run again."""
+    """Writes the SavedModel of a finished run again; of imported weights also what makes its folder that of a run.
+
+    Raises:
+        UserError: the folder for imported weights holds a run already.
+    """
     session = open_session(run)
-    difference = write_saved_model(session, load_finished(session))
-    print(
-        f"{session.folder.saved_model}: written; differs from the live model by at most {difference:.1e}",
-        file=sys.stdout,
-    )
+    model = load_imported(session) if run.init_from else load_finished(session)
+    with session.folder.locked():
+        if run.init_from:
+            _keep(session, model)
+        difference = write_saved_model(session, model)
+    print(f"{session.folder.saved_model}: written; differs from the live model by at most {difference:.1e}")
+
+
+def _keep(session: Session, model: keras.Model) -> None:
+    """Leaves an imported model in the folder as a finished run would."""
+    folder = session.folder
+    if folder.config.exists():
+        raise UserError(f"--model_dir={folder.path} holds a run already. Name another folder for --init_from.")
+    write_keras_model(model, folder.keras_model)
+    if session.mean_image is not None:
+        mean_image.write(session.mean_image, folder.mean_image)
+    folder.claim(session.recipe, session.settings)
+
+
+def write_keras_model(model: keras.Model, path: pathlib.Path) -> None:
+    """Saves a model in one step: a reader finds the old file or the new one, whole."""
+    aside = path.with_name(".writing.keras")
+    model.save(aside)
+    os.replace(aside, path)
 
 
 def write_saved_model(session: Session, model: keras.Model) -> float:

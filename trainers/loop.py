@@ -11,7 +11,8 @@ things happen that are not training.
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Callable, Mapping, Sequence
+
 import tensorflow as tf
 
 from flags.recipe import Train
@@ -188,12 +189,23 @@ class TrainLoop:
 
 
 class EvalLoop:
-    """Sums a task's metrics over a data set in one call, every example counted once by its `weight`."""
+    """Sums metrics over a data set in one call, every example counted once by its `weight`.
 
-    def __init__(self, *, strategy: tf.distribute.Strategy, task, model: keras.Model):
+    Args:
+        measure: gives the metrics of a batch, [batch] each, by name.
+        names: their names.
+    """
+
+    def __init__(
+        self,
+        *,
+        strategy: tf.distribute.Strategy,
+        measure: Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]],
+        names: Sequence[str],
+    ):
         self._strategy = strategy
-        self._task = task
-        self._model = model
+        self._measure = measure
+        self._names = names
         self._run = tf.function(self._steps)
 
     def run(self, iterator, steps: int) -> dict[str, float]:
@@ -204,7 +216,7 @@ class EvalLoop:
 
     def _steps(self, iterator, steps):
         # float64: counts of millions of examples stay exact.
-        totals = {name: tf.zeros((), tf.float64) for name in (*self._task.metric_names, "weight")}
+        totals = {name: tf.zeros((), tf.float64) for name in (*self._names, "weight")}
         for _ in tf.range(steps):
             sums = self._strategy.run(self._replica_step, (next(iterator),))
             local = tf.nest.map_structure(lambda v: self._strategy.experimental_local_results(v)[0], sums)
@@ -212,12 +224,9 @@ class EvalLoop:
         return totals
 
     def _replica_step(self, batch):
-        losses, metrics = self._task.losses(self._model, batch, training=False)
-        values = metrics | {"loss": losses}
         weight = batch["weight"]
-        sums = {name: tf.reduce_sum(value * weight) for name, value in values.items()} | {
-            "weight": tf.reduce_sum(weight)
-        }
+        sums = {name: tf.reduce_sum(values * weight) for name, values in self._measure(batch).items()}
+        sums["weight"] = tf.reduce_sum(weight)
         return tf.distribute.get_replica_context().all_reduce(SUM, sums)
 
 

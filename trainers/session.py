@@ -85,15 +85,19 @@ class Session:
         return RunFolder(self.run.folder_for(self.data))
 
 
-def open_session(run: Run, *, dry: bool = False) -> Session:
+def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strategy | None = None) -> Session:
     """Binds a run to its data and devices; a `dry` one needs no data and takes the paper's recipe for `--data=auto`.
+
+    Args:
+        strategy: that of another session of this process; devices can be set up only once.
 
     Raises:
         UserError: the data set or a device is not there, or the batch does not divide over the replicas.
     """
-    strategies.configure(devices=run.devices, seed=run.seed, deterministic=run.deterministic)
-    # Before anything else runs: a worker of a cluster can be set up only then.
-    strategy = strategies.make_strategy(run.strategy, cluster=run.cluster, devices=run.devices)
+    if strategy is None:
+        strategies.configure(devices=run.devices, seed=run.seed, deterministic=run.deterministic)
+        # Before anything else runs: a worker of a cluster can be set up only then.
+        strategy = strategies.make_strategy(run.strategy, cluster=run.cluster, devices=run.devices)
     if dry:
         data = "paper" if run.data == "auto" else run.data
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import functools
 import time
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -19,12 +20,17 @@ from trainers.checkpoints import Checkpoints
 from trainers.console import Console, duration
 from trainers.data import mean_image
 from trainers.evaluate import Evaluation
-from trainers.export import write_saved_model
+from trainers.export import write_keras_model, write_saved_model
 from trainers.files import write_json
 from trainers.session import Session, open_session
 from trainers.signals import Stopped, StopSignals
 from trainers.tensorboard import TensorBoard
 from trainers.windows import Calls, Window
+
+OTHER_METRICS = {  # of the same weights, without what the recipe does to them at the end; how they are shown
+    "metrics_without_average": "not averaged",
+    "metrics_with_moving_statistics": "moving BN",
+}
 
 
 def train(run: Run) -> None:
@@ -63,7 +69,7 @@ class Training:
         self._state = build_state(session)
         self._variables = self._state.variables()
         self._loop = build_loop(session, self._state)
-        self._evaluation = Evaluation(session, self._state.model)
+        self._evaluation = Evaluation(session, session.task.views("centre_crop", self._state.model))
         self._seconds = 0.0  # spent in training steps, in this process and those before it
         self._restore(continues)
         # Last: a mistake of the user leaves the folder free for the corrected command.
@@ -242,27 +248,32 @@ class Training:
         if self._recipe.train.select == "best" and self._checkpoints.best:
             selected = self._checkpoints.best["step"]
             self._checkpoints.restore(selected, self._variables)
-        test_split = self._recipe.data.test_split
-        others = {}  # the same weights without what the recipe does to them at the end
+        test = functools.partial(self._tests().run, self._recipe.data.test_split)
+        others = {}  # by the names of OTHER_METRICS
         if self._state.average is not None:
-            others["metrics_without_average"] = self._evaluation.run(test_split)
+            others["metrics_without_average"] = test()
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._averaged())
             if self._recipe.train.exact_bn_statistics:
-                others["metrics_with_moving_statistics"] = self._evaluation.run(test_split)
+                others["metrics_with_moving_statistics"] = test()
                 self._console.say("batch norm: averaging its statistics over an epoch")
                 stack.enter_context(exact_statistics(session, self._state))
-            metrics = self._evaluation.run(test_split)
+            metrics = test()
             if not session.is_chief:
                 return
-            aside = self._folder.keras_model.with_name(".writing.keras")
-            model.save(aside)
-            os.replace(aside, self._folder.keras_model)
+            write_keras_model(model, self._folder.keras_model)
             difference = write_saved_model(session, model)
         results = self._results(selected, metrics, others)
         write_json(self._folder.results, results)
         self._board.close()
         self._summarise(results, difference)
+
+    def _tests(self) -> Evaluation:
+        """The evaluation at the end; of the centre crop, what was compiled on the way serves again."""
+        protocol = self._recipe.data.test_protocol
+        if protocol == "centre_crop":
+            return self._evaluation
+        return Evaluation(self._session, self._session.task.views(protocol, self._state.model))
 
     def _results(self, selected: int, metrics: dict, others: dict[str, dict]) -> dict:
         recipe, model = self._recipe, self._state.model
@@ -270,6 +281,7 @@ class Training:
             "experiment": recipe.name,
             "data": self._session.data,
             "metrics": metrics,
+            "test_protocol": recipe.data.test_protocol,
             **others,
             "selected_step": selected,
             "paper": {"citation": recipe.paper.citation, "row": recipe.paper.row, **recipe.paper.numbers},
@@ -283,14 +295,24 @@ class Training:
     def _summarise(self, results: dict, difference: float) -> None:
         recipe, folder, metrics, paper = self._recipe, self._folder, results["metrics"], results["paper"]
         names = self._session.task.metric_names
-        measured = ", ".join(f"{name} {metrics[name]:.4f}" for name in names)
+        measured = _shown(metrics, names)
         printed = ", ".join(f"{name} {paper[name]:.3f}" for name in names if name in paper)
+        printed = f"{printed} on its own data" if printed else "a curve"
+        protocol = recipe.data.test_protocol.replace("_", " ")
+        others = "".join(
+            f"  {label:12} {_shown(results[key], names)}\n" for key, label in OTHER_METRICS.items() if key in results
+        )
         print(
-            f"\n{recipe.name} on {recipe.data.name}, {recipe.data.test_split}: {measured} "
+            f"\n{recipe.name} on {recipe.data.name}, {recipe.data.test_split}, {protocol}: {measured} "
             f"({metrics['examples']} examples, {results['steps']} steps, {duration(results['seconds'])})\n"
-            f"  the paper   {printed} on its own data ({recipe.paper.row})\n"
+            f"{others}"
+            f"  the paper   {printed} ({recipe.paper.row})\n"
             f"  curves      tensorboard --logdir {folder.path}\n"
             f"  SavedModel  {folder.saved_model}  (differs from the live model by at most {difference:.0e})\n"
             f"  Keras file  {folder.keras_model}\n"
             f"  results     {folder.results}"
         )
+
+
+def _shown(metrics: dict[str, float], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {metrics[name]:.4f}" for name in names)

@@ -59,6 +59,7 @@ def test_a_run_tests_with_both_and_keeps_the_exact_ones(digits_dir, tmp_path, ca
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["metrics"]["loss"] != results["metrics_with_moving_statistics"]["loss"]
     capsys.readouterr()
-    assert main(["main", "--mode=evaluate", f"--model_dir={tmp_path}", f"--data_dir={digits_dir}", "--json"]) == 0
+    of_run = ["main", "--mode=evaluate", f"--model_dir={tmp_path}", f"--data_dir={digits_dir}", *TINY[3:5], "--json"]
+    assert main(of_run) == 0
     evaluated = json.loads(capsys.readouterr().out)["metrics"]
     assert evaluated["loss"] == pytest.approx(results["metrics"]["loss"], rel=1e-5)

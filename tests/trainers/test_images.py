@@ -224,6 +224,38 @@ def test_pixels_are_centred_before_they_are_padded_cropped_and_flipped():
     assert len(seen) > 140 and seen <= expected
 
 
+def test_ten_crops_are_corners_and_centre_then_their_mirror_images():
+    image = noise(40, 50)
+    data = recipe(resize="bilinear", crop_padding=8)  # the shorter side stays as it is
+    crops = images.ten_crops(png(image), data, 32)
+    corners = [(0, 0), (0, 18), (8, 0), (8, 18), (4, 9)]
+    expected = np.stack([image[y : y + 32, x : x + 32] for y, x in corners]).astype("float32")
+    np.testing.assert_array_equal(crops, np.concatenate([expected, expected[:, :, ::-1]]))
+    np.testing.assert_array_equal(crops[4], images.evaluation_image(png(image), data, 32))
+
+
+def test_the_mean_image_is_subtracted_from_each_crop_as_it_is():
+    encoded, data = jpeg(smooth(80, 100)), recipe()
+    np.testing.assert_array_equal(images.ten_crops(encoded, data, 32, MEAN), images.ten_crops(encoded, data, 32) - MEAN)
+
+
+@pytest.mark.parametrize(("size", "expected"), [((60, 100), (30, 50)), ((100, 60), (50, 30)), ((30, 31), (30, 31))])
+def test_a_whole_image_keeps_its_aspect_ratio(size, expected):
+    image = smooth(*size)
+    whole = images.whole_image(png(image), recipe(resize="bilinear"), 30)
+    assert whole.shape == (*expected, 3)
+    np.testing.assert_array_equal(whole, tf.image.resize(image, expected, "bilinear"))
+
+
+def test_a_whole_image_loses_the_mean_colour():
+    encoded, data = jpeg(smooth(80, 100)), recipe()
+    np.testing.assert_allclose(
+        images.whole_image(encoded, data, 40, MEAN),
+        images.whole_image(encoded, data, 40) - MEAN.reshape(-1, 3).mean(axis=0),
+        atol=1e-4,
+    )
+
+
 @pytest.mark.parametrize("lighting", [0.0, 0.1])
 def test_what_is_padded_to_a_centred_image_is_exactly_zero(lighting):
     data = recipe(crop="pad_and_shift", lighting=lighting, flip=False)

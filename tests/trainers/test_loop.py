@@ -293,7 +293,13 @@ def test_evaluation_counts_each_example_by_its_weight(two_replicas):
     data["weight"] = np.r_[np.ones(11), np.zeros(5)].astype("float32")
     with two_replicas.scope():
         model = small_network()
-    numbers = EvalLoop(strategy=two_replicas, task=Task(), model=model).run(feed(two_replicas, data), 2)
+
+    def measure(batch):
+        losses, metrics = Task().losses(model, batch, training=False)
+        return metrics | {"loss": losses}
+
+    loop = EvalLoop(strategy=two_replicas, measure=measure, names=Task.metric_names)
+    numbers = loop.run(feed(two_replicas, data), 2)
     logits = model(data["image"][:11])
     expected = tf.nn.sparse_softmax_cross_entropy_with_logits(data["label"][:11], logits)
     assert numbers["examples"] == 11

@@ -120,13 +120,6 @@ def test_of_synthetic_data_each_image_counts_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_its_colour_is_its_mean_over_positions():
-    image = np.random.default_rng(0).uniform(0, 255, (8, 8, 3)).astype(np.float32)
-    colour = mean_image.mean_colour(image)
-    assert colour.dtype == np.float32
-    np.testing.assert_allclose(colour, image.reshape(64, 3).mean(axis=0), rtol=1e-6)
-
-
 # In a run
 
 TINY = (

@@ -74,6 +74,38 @@ def evaluation_image(
     return _subtract(_resize(_decode(encoded, _centre_window(data, resolution)), data, resolution), mean_image)
 
 
+def ten_crops(encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None) -> tf.Tensor:
+    """The four corners and the centre of an image, then their mirror images (section 3.4; from AlexNet).
+
+    They are cut after the shorter side was resized to resolution + crop_padding, of which `evaluation_image` shows the
+    centre.
+
+    Returns:
+        [10, resolution, resolution, 3], float32, less the mean image, if there is one.
+    """
+    image = _resize_shorter_side(_decode(encoded, _whole), data, resolution + data.crop_padding)
+    free = tf.shape(image)[:2] - resolution
+    places = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))  # in halves of what is free
+    corners = [free * tf.constant(place) // 2 for place in places]
+    crops = tf.stack([image[y : y + resolution, x : x + resolution] for y, x in map(tf.unstack, corners)])
+    crops = tf.concat([crops, tf.reverse(crops, axis=[2])], axis=0)
+    return _subtract(tf.ensure_shape(crops, [10, resolution, resolution, 3]), mean_image)
+
+
+def whole_image(encoded: tf.Tensor, data: Images, shorter_side: int, mean_image: np.ndarray | None = None) -> tf.Tensor:
+    """All of an image, its shorter side resized to so many pixels: [height, width, 3], float32.
+
+    Of a mean image, which has another size, the mean colour is subtracted.
+    """
+    image = _resize_shorter_side(_decode(encoded, _whole), data, shorter_side)
+    return _subtract(image, None if mean_image is None else mean_colour(mean_image))
+
+
+def mean_colour(mean_image: np.ndarray) -> np.ndarray:
+    """The mean image averaged over its positions: [3], float32."""
+    return mean_image.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+
+
 def serving_images(
     encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None
 ) -> tf.Tensor:
@@ -167,9 +199,19 @@ def _inception_window(seed: tf.Tensor, data: Images, resolution: int) -> Window:
     return window
 
 
+def _resize_shorter_side(image: tf.Tensor, data: Images, shorter_side: int) -> tf.Tensor:
+    """[height, width, 3], uint8 -> the same in another size, float32, with the aspect ratio kept."""
+    size = tf.shape(image)[:2]
+    size = tf.cast(tf.round(shorter_side * size / tf.reduce_min(size)), tf.int32)
+    return tf.ensure_shape(_resize_to(image, data, size), [None, None, 3])
+
+
 def _resize(image: tf.Tensor, data: Images, resolution: int) -> tf.Tensor:
     """[height, width, 3], uint8 -> [resolution, resolution, 3], float32; the aspect ratio is not kept."""
-    size = [resolution, resolution]
+    return _resize_to(image, data, [resolution, resolution])
+
+
+def _resize_to(image: tf.Tensor, data: Images, size) -> tf.Tensor:
     if data.resize == "bicubic_tf1":
         # TensorFlow 1's kernel: A = -0.75, and pixel centres at whole numbers.
         return tf.raw_ops.ResizeBicubic(images=image[tf.newaxis], size=size)[0]

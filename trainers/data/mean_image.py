@@ -86,11 +86,6 @@ def mean_of(split: stream.Records, data: Images, resolution: int, *, quiet: bool
     return (total / count).astype(np.float32)
 
 
-def mean_colour(mean_image: np.ndarray) -> np.ndarray:
-    """The mean image averaged over its positions, for inputs of other sizes: [3], float32."""
-    return mean_image.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
-
-
 def write(mean_image: np.ndarray, path: pathlib.Path) -> None:
     """Puts a mean image into a run's folder, in one step."""
     write_bytes(path, _serialise(mean_image))

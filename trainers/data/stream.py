@@ -93,10 +93,11 @@ def evaluation_batches(
     """The batches of one input pipeline that together cover a split once, in file order.
 
     Every replica gets ceil(num_examples / global_batch) full batches. Each example also has `weight`: 1.0, or 0.0 for
-    the zeros that fill up the last batches.
+    the copies of the split's first example that fill up the last batches.
 
     Args:
-        preprocess: makes an example of the batch, with static shapes, from `image` (encoded bytes) and `label`.
+        preprocess: makes an example of the batch from `image` (encoded bytes) and `label`; of static shape, where a
+            replica's batch has more than one.
     """
     replica_batch = context.get_per_replica_batch_size(global_batch)
     steps = -(-split.num_examples // global_batch)
@@ -104,12 +105,14 @@ def evaluation_batches(
     begin = min(context.input_pipeline_id * share, split.num_examples)
     end = min(begin + share, split.num_examples)
 
-    def weighted(example):
-        return {**preprocess(example), "weight": tf.constant(1.0)}
+    def weighted(weight, begin, end):
+        chosen = examples(split, begin, end)
+        return chosen.map(
+            lambda example: {**preprocess(example), "weight": tf.constant(weight)}, num_parallel_calls=tf.data.AUTOTUNE
+        )
 
-    real = examples(split, begin, end).map(weighted, num_parallel_calls=tf.data.AUTOTUNE)
-    zeros = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), real.element_spec)
-    padded = real.concatenate(tf.data.Dataset.from_tensors(zeros).repeat(share - (end - begin)))
+    real, filling = weighted(1.0, begin, end), weighted(0.0, 0, 1)
+    padded = real.concatenate(filling.cache().repeat(share - (end - begin)))
     batches = padded.batch(replica_batch, drop_remainder=True)
     counted = batches.apply(tf.data.experimental.assert_cardinality(share // replica_batch))
     return _finished(counted, context)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_models
 from flags.recipe import Experiment
 from trainers.data import images
+from trainers.tasks.views import PROTOCOLS, CentreCrop
 
 
 class Classification:
@@ -48,12 +49,6 @@ class Classification:
         )
         return {"image": image, "label": tf.cast(example["label"], tf.int64)}
 
-    def evaluation_example(self, example):
-        image = images.evaluation_image(
-            example["image"], self.recipe.data, self.recipe.model.resolution, self.mean_image
-        )
-        return {"image": image, "label": tf.cast(example["label"], tf.int64)}
-
     def normalise(self, image):
         """(x - mean) / stddev per channel, on the device: the host sends bytes where it can.
 
@@ -62,17 +57,27 @@ class Classification:
         mean = tf.constant(self.recipe.data.mean if self.mean_image is None else 0.0, tf.float32)
         return (tf.cast(image, tf.float32) - mean) * (1.0 / tf.constant(self.recipe.data.stddev, tf.float32))
 
+    def views(self, protocol: str, model: keras.Model) -> CentreCrop:
+        """How `model` is tested by one of `flags.recipe.Images`'s test protocols."""
+        return PROTOCOLS[protocol](self, model)
+
     def losses(self, model: keras.Model, batch, training: bool):
         """Cross-entropy [batch] against smoothed labels (1 - s) * onehot + s / classes, and `top1`, `top5` [batch]."""
-        logits = model(self.normalise(batch["image"]), training=training)
+        return self.scores(self.logits(model, batch["image"], training=training), batch["label"])
+
+    def logits(self, model: keras.Model, image, training: bool = False):
+        return model(self.normalise(image), training=training)
+
+    def scores(self, logits, labels):
+        """`losses` of logits [batch, classes] for labels [batch]."""
         smoothing = self.recipe.train.label_smoothing
         targets = tf.one_hot(
-            batch["label"], self.num_classes, 1 - smoothing + smoothing / self.num_classes, smoothing / self.num_classes
+            labels, self.num_classes, 1 - smoothing + smoothing / self.num_classes, smoothing / self.num_classes
         )
         losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
         return losses, {
-            "top1": self._in_top(logits, batch["label"], 1),
-            "top5": self._in_top(logits, batch["label"], 5),
+            "top1": self._in_top(logits, labels, 1),
+            "top5": self._in_top(logits, labels, 5),
         }
 
     def _in_top(self, logits, labels, k: int):
@@ -85,7 +90,7 @@ class Classification:
         `class_names` [batch, k].
         """
         pixels = images.serving_images(encoded, self.recipe.data, self.recipe.model.resolution, self.mean_image)
-        probabilities = tf.nn.softmax(model(self.normalise(pixels), training=False))
+        probabilities = tf.nn.softmax(self.logits(model, pixels))
         best = tf.math.top_k(probabilities, min(5, self.num_classes))
         return {
             "probabilities": probabilities,
