@@ -1,12 +1,22 @@
-# make train | test | slow | lint | bench | tensorboard. Everything sets itself up in .venv first.
+# make train | degradation | test | slow | lint | bench | tensorboard. Everything sets itself up in .venv first.
 PYTHON ?= $(shell for v in 3.13 3.12 3.11 3.10; do command -v python$$v >/dev/null 2>&1 && python$$v -c 'import venv, ensurepip' 2>/dev/null && echo python$$v && break; done || true)
 EXPERIMENT ?= effnet_b0
 BIN := .venv/bin
 
-.PHONY: train test slow lint bench tensorboard clean
+SEEDS := 0 1 2
+NETWORKS := plain56 resnet56 plain20 resnet20
+
+.PHONY: train degradation test slow lint bench tensorboard clean
 
 train: .venv/user
 	$(BIN)/python -m trainers.main --experiment=$(EXPERIMENT) $(ARGS)
+
+# The claim of the ResNet paper, on the embedded digits: two runs at a time, each on one core.
+degradation: .venv/user
+	for net in $(NETWORKS); do for seed in $(SEEDS); do echo $$net $$seed; done; done | \
+	  OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 xargs -P 2 -L 1 sh -c '$(BIN)/python -m trainers.main \
+	  --experiment=$$0_cifar10 --data=sample --seed=$$1 --model_dir=runs/degradation/$$0-seed$$1 --quiet'
+	$(BIN)/python -m trainers.main --mode=report --runs='runs/degradation/*-seed*' --model_dir=runs/degradation/report
 
 test: .venv/developer lint
 	$(BIN)/python -m pytest tests $(ARGS)

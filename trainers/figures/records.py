@@ -1,0 +1,338 @@
+"""What runs left in their folders, read for drawing: single runs, and groups that differ in nothing but the seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import json
+import math
+import pathlib
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from flags import catalog, overrides
+from flags.errors import UserError
+from flags.recipe import Experiment
+from trainers.run_folder import RunFolder
+
+DATA_NAMES = {
+    "cifar10": "CIFAR-10",
+    "imagenet2012": "ImageNet",
+    "digits": "the embedded digits",
+    "synthetic": "synthetic images",
+    "synthetic_cifar10": "synthetic images",
+}
+MANY_POINTS = 150  # a curve with more is averaged between evaluations
+RESPONSES = pathlib.Path("report", "layer_responses.json")  # in a run's folder
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Data:
+    """Which data a run saw. Runs on different ones never share axes."""
+
+    name: str  # of the data set: "cifar10", "digits"
+    variant: str  # of the recipe: "paper", "sample", "synthetic"
+
+    @property
+    def slug(self) -> str:
+        """For names of files."""
+        return self.name if self.variant == "paper" or self.variant in self.name else f"{self.name}_{self.variant}"
+
+    @property
+    def title(self) -> str:
+        return DATA_NAMES.get(self.name, self.name)
+
+    def beside(self, papers: str) -> str:
+        """ "CIFAR-10", or "the embedded digits, not CIFAR-10"; `papers` is the name of the paper's data set."""
+        return self.title if self.name == papers else f"{self.title}, not {DATA_NAMES.get(papers, papers)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """The same quantity measured in several runs."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def std(self) -> float | None:
+        """With n - 1; None of a single run."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" + (f" ± {self.std:.2f}" if len(self.values) > 1 else "")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """One run."""
+
+    folder: pathlib.Path
+    experiment: Experiment  # as the paper has it
+    data: Data
+    seed: int
+    settings: Mapping[str, Any]  # besides the seed, what its numbers depend on: every field of the recipe, precision
+    overrides: tuple[str, ...]
+    rows: tuple[Mapping[str, Any], ...]  # the lines of metrics.jsonl
+    results: Mapping[str, Any] | None  # None: not finished
+    layer_responses: Mapping[str, float] | None = None
+    damage: str = ""  # what of it could not be read
+
+    @property
+    def is_finished(self) -> bool:
+        return self.results is not None
+
+    @property
+    def last_step(self) -> int:
+        return max((row["step"] for row in self.rows), default=0)
+
+    def points(self, split: str, name: str) -> dict[int, float]:
+        """A logged number by step."""
+        return {row["step"]: row[name] for row in self.rows if row["split"] == split and name in row}
+
+
+def _averaged(points: Mapping[int, float], every: int) -> dict[int, float]:
+    """Means over windows of `every` steps, at their ends; every point stands for the steps since the one before."""
+    sums: dict[int, list[float]] = {}
+    before = 0
+    for step, value in sorted(points.items()):
+        window = sums.setdefault(math.ceil(step / every), [0, 0.0, 0.0])
+        window[:] = step, window[1] + (step - before), window[2] + value * (step - before)
+        before = step
+    return {int(end): total / steps for end, steps, total in sums.values()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A number over the steps: the mean over runs, and the smallest and largest. All [points]."""
+
+    steps: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs of one recipe on the same data with different seeds."""
+
+    records: tuple[Record, ...]
+    note: str = ""  # what tells it from another group of the same experiment on the same data
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.records[0].experiment
+
+    @property
+    def name(self) -> str:
+        return self.experiment.name
+
+    @property
+    def data(self) -> Data:
+        return self.records[0].data
+
+    @property
+    def is_on_papers_data(self) -> bool:
+        return self.data == Data(self.experiment.data.name, "paper")
+
+    @property
+    def finished(self) -> tuple[Record, ...]:
+        return tuple(record for record in self.records if record.is_finished)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether --set replaced fields of the recipe."""
+        return bool(self.records[0].overrides)
+
+    @property
+    def seeds(self) -> str:
+        """How many runs there are: "3", "1 + 1 unfinished", or how far they are if none is finished."""
+        left = len(self.records) - len(self.finished)
+        if not self.finished:
+            return f"unfinished, step {max(record.last_step for record in self.records):,}"
+        return f"{len(self.finished)}" + (f" + {left} unfinished" if left else "")
+
+    def curve(self, split: str, name: str, change: Callable[[float], float] = float) -> Curve:
+        """A logged number over the steps; at each step, over the runs that logged it there.
+
+        Of very many points those between two evaluations are averaged.
+        """
+        runs = [record.points(split, name) for record in self.records]
+        if max(map(len, runs)) > MANY_POINTS:
+            runs = [_averaged(points, self.records[0].settings["train.eval_every"]) for points in runs]
+        steps = sorted(set().union(*runs))
+        values = [[change(points[step]) for points in runs if step in points] for step in steps]
+        columns = ([function(row) for row in values] for function in (statistics.fmean, min, max))
+        return Curve(np.array(steps), *(np.array(column, float) for column in columns))
+
+    def last(self, split: str, name: str, change: Callable[[float], float] = float) -> Estimate | None:
+        """The last logged value of the finished runs."""
+        return _estimate([list(p.values())[-1] for r in self.finished if (p := r.points(split, name))], change)
+
+    def measured(self, name: str, change: Callable[[float], float] = float, *, of: str = "metrics") -> Estimate | None:
+        """A metric of the finished runs' results.
+
+        Args:
+            of: "metrics", or what they were without a last step: "metrics_with_moving_statistics".
+        """
+        return _estimate([r.results[of][name] for r in self.finished if name in r.results.get(of, {})], change)
+
+    def fact(self, name: str) -> Any:
+        """What results say that no seed changes, such as `parameters`; None if no run is finished."""
+        return next((record.results[name] for record in self.finished if name in record.results), None)
+
+
+def _estimate(values: Sequence[float], change: Callable[[float], float]) -> Estimate | None:
+    return Estimate(tuple(change(value) for value in values)) if values else None
+
+
+def error_percent(top1: float) -> float:
+    """A fraction of right answers as an error in %."""
+    return 100 * (1 - top1)
+
+
+# Reading
+
+
+def find(patterns: Iterable[str]) -> list[pathlib.Path]:
+    """The folders of runs (those with a config.json) that match glob patterns, each once.
+
+    Raises:
+        UserError: a pattern matches none.
+    """
+    found: dict[pathlib.Path, pathlib.Path] = {}
+    for pattern in patterns:
+        matches = [pathlib.Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+        folders = [match for match in matches if RunFolder(match).config.is_file()]
+        if not folders:
+            there = "matches no folder" if not matches else "matches no folder of a run (one with a config.json)"
+            raise UserError(f"--runs={pattern}: {there}. Quote the pattern, for instance --runs='runs/*/sample'.")
+        for folder in folders:
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
+
+
+def read(folder: pathlib.Path) -> Record:
+    """Reads the run in a folder; damaged results count as none, and `damage` says so.
+
+    Raises:
+        UserError: its config cannot be read, or names an experiment that is not known here.
+    """
+    files = RunFolder(folder)
+    config = files.read_config()
+    if config is None:
+        raise UserError(f"{folder}: no run is there (no config.json). Name the folder of a run.")
+    try:
+        recipe = dict(config["recipe"])
+        data = Data(str(recipe["data.name"]), str(config["data"]))
+        seed, changed = int(config["seed"]), tuple(map(str, config["overrides"]))
+        experiment, _ = str(config["experiment"]), int(recipe["train.eval_every"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{files.config}: not the config of a run ({error!r}). Train the run anew.") from None
+    if experiment not in catalog.names():
+        raise UserError(f"{folder}: its experiment {experiment} is not one of this version.")
+    rows, damaged_rows = _rows(files)
+    results, damaged_results = _results(files.results)
+    settings = {**recipe, "precision": config.get("precision"), "init_from": config.get("init_from")}
+    return Record(
+        folder=folder,
+        experiment=catalog.get(experiment),
+        data=data,
+        seed=seed,
+        settings=settings,
+        overrides=changed,
+        rows=rows,
+        results=results,
+        layer_responses=_responses(files),
+        damage="; ".join(filter(None, (damaged_rows, damaged_results))),
+    )
+
+
+def _results(path: pathlib.Path) -> tuple[dict | None, str]:
+    try:
+        results = json.loads(path.read_text())
+        for metrics in (value for name, value in results.items() if name.startswith("metrics")):
+            if not all(map(_is_number, metrics.values())):
+                raise ValueError("its metrics are not all numbers")
+        results["metrics"]
+    except FileNotFoundError:
+        return None, ""
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return None, f"{path} cannot be read ({error}); taken as unfinished"
+    return results, ""
+
+
+def _rows(files: RunFolder) -> tuple[tuple[dict, ...], str]:
+    """The lines of metrics.jsonl that have a step and a split, with the numbers in them that are finite."""
+    try:
+        lines = files.read_metrics()
+    except (OSError, ValueError) as error:
+        return (), f"{files.metrics} cannot be read ({error})"
+    whole = [row for row in lines if isinstance(row, dict) and isinstance(row.get("step"), int) and "split" in row]
+    return tuple({"split": row["split"]} | {n: v for n, v in row.items() if _is_number(v)} for row in whole), ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def model_stamp(model: pathlib.Path) -> dict[str, int]:
+    """What changes when a file is written anew: time (ns) and size (bytes)."""
+    stat = model.stat()
+    return {"mtime_ns": stat.st_mtime_ns, "size": stat.st_size}
+
+
+def _responses(files: RunFolder) -> dict[str, float] | None:
+    """The layer responses that an earlier report measured with the model that is there; else None."""
+    try:
+        measured = json.loads((files.path / RESPONSES).read_text())
+        if measured["model"] == model_stamp(files.keras_model):
+            return {str(name): float(value) for name, value in measured["std"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
+# Grouping
+
+
+def without_repetitions(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
+    """Leaves out runs that repeat another's recipe and seed, unfinished ones first; and a line for each of these."""
+    kept: dict[str, Record] = {}
+    lines = []
+    for record in sorted(records, key=lambda record: not record.is_finished):
+        first = kept.setdefault(f"{_recipe_key(record)} {record.seed}", record)
+        if first is not record:
+            lines.append(f"{record.folder}: repeats {first.folder} (recipe and seed), left out")
+    return list(kept.values()), lines
+
+
+def group(records: Iterable[Record]) -> list[Group]:
+    """Groups runs by recipe and data, in the catalog's order of experiments; within a group by seed."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(_recipe_key(record), []).append(record)
+    order = catalog.names()
+    found = [Group(tuple(sorted(members, key=lambda record: record.seed))) for members in groups.values()]
+    found.sort(key=lambda group: (order.index(group.name), group.data))
+    return [dataclasses.replace(group, note=_note(group, found)) for group in found]
+
+
+def _recipe_key(record: Record) -> str:
+    return json.dumps([record.experiment.name, record.data.variant, record.settings], sort_keys=True)
+
+
+def _note(group: Group, groups: Sequence[Group]) -> str:
+    """The fields in which a group differs from others of the same experiment and data: "train.steps=600"."""
+    settings = [other.records[0].settings for other in groups if (other.name, other.data) == (group.name, group.data)]
+    own = group.records[0].settings
+    every = dict.fromkeys(path for other in settings for path in other)
+    values = {path: [other.get(path, overrides.ABSENT) for other in settings] for path in every}
+    different = [path for path in every if any(value != values[path][0] for value in values[path])]
+    return ", ".join(f"{path}={overrides.show(own.get(path, overrides.ABSENT))}" for path in different)

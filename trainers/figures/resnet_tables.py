@@ -1,0 +1,133 @@
+"""Tables 2, 3 and 6 of ResNet (He et al. 2016, arXiv 1512.03385): what runs measured beside the paper's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from flags.resnet import CIFAR, IMAGENET
+from trainers.figures.records import Data, Group, error_percent
+from trainers.figures.resnet import (
+    FAMILIES,
+    FIGURE_6_ENDS,
+    TABLE_6_MEANS,
+    Nets,
+    cifar_nets,
+    imagenet_nets,
+    layers_of,
+    paper_cifar,
+    title_of,
+)
+from trainers.figures.tables import MOVING, Cell, Table
+
+TABLE_3 = ("plain34", "resnet34", "resnet34_b", "resnet34_c", "resnet50", "resnet101", "resnet152")
+BEST = "Measured: of several seeds the best and, in brackets, mean ± standard deviation (n - 1)."
+
+
+def tables(groups: Sequence[Group]) -> Iterator[Table]:
+    """The tables that have a run of at least one of their networks, data set by data set."""
+    for data, nets in imagenet_nets(groups):
+        if any(net in nets for net in ("plain18", "plain34", "resnet18", "resnet34")):
+            yield _table_2(nets, data)
+        if any(net in nets for net in TABLE_3):
+            yield _table_3(nets, data)
+    for data, family, nets in cifar_nets(groups):
+        yield _table_6(nets, data, family)
+
+
+def _table_2(nets: Nets, data: Data) -> Table:
+    rows = []
+    for layers in (18, 34):
+        row: list[Cell] = [f"{layers} layers"]
+        for net in (f"plain{layers}", f"resnet{layers}"):
+            row += [IMAGENET[net][3][0], _error(nets, net, "top1")]
+        rows.append(tuple(row))
+    return Table(
+        name=f"table2_{data.slug}",
+        title=f"Table 2: top-1 error in % on {data.beside('imagenet2012')}",
+        caption=_caption(nets, data, "imagenet2012"),
+        columns=("", "plain: paper", f"plain: {_ours(data)}", "ResNet: paper", f"ResNet: {_ours(data)}"),
+        rows=tuple(rows),
+    )
+
+
+def _table_3(nets: Nets, data: Data) -> Table:
+    rows = [
+        (
+            title_of(net) + (" A" if net == "resnet34" else ""),
+            IMAGENET[net][3][0],
+            _error(nets, net, "top1"),
+            IMAGENET[net][3][1],
+            _error(nets, net, "top5"),
+        )
+        for net in TABLE_3
+    ]
+    ours = _ours(data)
+    return Table(
+        name=f"table3_{data.slug}",
+        title=f"Table 3: errors in % on {data.beside('imagenet2012')}",
+        caption=_caption(nets, data, "imagenet2012"),
+        columns=("network", "top-1: paper", f"top-1: {ours}", "top-5: paper", f"top-5: {ours}"),
+        rows=tuple(rows),
+    )
+
+
+def _table_6(nets: Nets, data: Data, family: str) -> Table:
+    moving = any(_error(nets, net, "top1", "metrics_with_moving_statistics") is not None for net in nets)
+    rows = []
+    for net in CIFAR:
+        groups = nets.get(net, ())
+        row: list[Cell] = [
+            title_of(net),
+            layers_of(net),
+            f"{CIFAR[net][0]:g} M",
+            next((count for group in groups if (count := group.fact("parameters"))), None),
+            next((count for group in groups if (count := group.fact("multiply_adds"))), None),
+            f"{CIFAR[net][1]:.2f} ({TABLE_6_MEANS[net]})" if net in TABLE_6_MEANS else paper_cifar(net),
+            _error(nets, net, "top1"),
+            *([_error(nets, net, "top1", "metrics_with_moving_statistics")] if moving else []),
+            ", ".join(group.seeds for group in groups) or None,
+            f"≈ {FIGURE_6_ENDS[net][1]}" if net in FIGURE_6_ENDS else None,
+            groups[0].last("train", "top1", error_percent) if len(groups) == 1 else None,
+        ]
+        rows.append(tuple(row))
+    ours = _ours(data)
+    ending, held_out = FAMILIES[family]
+    return Table(
+        name=f"table6_{data.slug}{ending}",
+        title=f"Table 6: test error in % on {data.beside('cifar10')}{held_out}",
+        caption=_caption(nets, data, "cifar10") + " Plain networks are not in the paper's table: ≈ was read off the "
+        "right end of Figure 6." + MOVING * moving,
+        columns=(
+            "network", "layers", "parameters: paper", "parameters: counted", "multiply-adds: counted",
+            "error: paper (CIFAR-10)", f"error: {ours}", *([f"error: {ours}, moving statistics"] if moving else []),
+            "seeds", "training error at the end: paper", f"training error at the end: {ours}",
+        ),
+        rows=tuple(rows),
+    )  # fmt: skip
+
+
+def _error(nets: Nets, net: str, metric: str, of: str = "metrics") -> Cell:
+    """Our error in %: an estimate; of a network with several recipes, one a recipe as text."""
+    groups = nets.get(net, ())
+    found = [(group, group.measured(metric, error_percent, of=of)) for group in groups]
+    if len(groups) > 1:
+        return "; ".join(f"{estimate} with {group.note}" for group, estimate in found if estimate is not None) or None
+    return found[0][1] if found else None
+
+
+def _ours(data: Data) -> str:
+    return f"measured on {data.name}"
+
+
+def _caption(nets: Nets, data: Data, papers: str) -> str:
+    runs = [record for groups in nets.values() for group in groups for record in group.records]
+    protocols = sorted({str(run.settings.get("data.test_protocol", "")).replace("_", " ") for run in runs})
+    own = (
+        ""
+        if data == Data(papers, "paper")
+        else f"Measured on {data.beside(papers)}: not comparable with the paper's numbers, which stand here to be "
+        "looked up. "
+    )
+    tested = f" Tested by: {', '.join(protocols)}; the paper: ten crop." if papers == "imagenet2012" else ""
+    changed = ", ".join(title_of(net) for net, groups in nets.items() if any(group.is_changed for group in groups))
+    return own + BEST + tested + (f" Recipes changed by --set (see the last table): {changed}." if changed else "")

@@ -1,0 +1,76 @@
+"""Standard deviations of layer responses, as Figure 7 of ResNet shows them (He et al. 2016, section 4.2)."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+
+import keras
+import tensorflow as tf
+
+from flags import run as run_flags
+from flags.run import Run
+from tf_models.deep_graphs import deep_graphs
+from trainers.data import images, stream
+from trainers.evaluate import load_finished
+from trainers.session import Session, open_session
+
+BATCH = 100  # images at once; the responses of 110 layers to them take 0.4 GB
+
+
+def of_run(folder: pathlib.Path, run: Run) -> dict[str, float]:
+    """Measures the model of the finished run in `folder`, on one of the devices and in the data folder of `run`.
+
+    Raises:
+        UserError: the model or the data set is not there.
+    """
+    bound = run_flags.parse(["main", "--mode=report", f"--model_dir={folder}"])
+    one_device = re.split(r"[,*]", run.devices)[0] if run.devices else None
+    bound = dataclasses.replace(bound, data_dir=run.data_dir, strategy="one_device", devices=one_device, quiet=True)
+    session = open_session(bound)
+    return measure(session, load_finished(session))
+
+
+def measure(session: Session, model: keras.Model) -> dict[str, float]:
+    """The standard deviation of every main-path batch norm's output, by its layer's name, in the order of the layers.
+
+    The paper leaves open over what. Here: over all test images, positions and channels, with moving statistics; before
+    the nonlinearity and the addition. Projections on shortcuts (`*_0_bn`) are no layers of the main path.
+    """
+    norms = [layer for layer in model.layers if layer.name.endswith("_bn") and not layer.name.endswith("_0_bn")]
+    with session.strategy.scope(), deep_graphs():
+        responses = keras.Model(model.inputs, [norm.output for norm in norms])
+        sums = tf.function(_sums)(responses, session.task, _test_batches(session))
+    count, first, second = sums.numpy().T
+    variance = second / count - (first / count) ** 2
+    return {norm.name: float(value) for norm, value in zip(norms, variance.clip(0) ** 0.5, strict=True)}
+
+
+def _test_batches(session: Session) -> tf.data.Dataset:
+    """The centre crops of the test split: `image` [batch, height, width, 3], and `weight` [batch], 0 for padding."""
+    recipe = session.recipe
+
+    def example(encoded):
+        image = encoded["image"]
+        return {"image": images.evaluation_image(image, recipe.data, recipe.model.resolution, session.mean_image)}
+
+    split, context = session.dataset.split(recipe.data.test_split), tf.distribute.InputContext()
+    return stream.evaluation_batches(split, example, global_batch=BATCH, context=context)
+
+
+def _sums(responses: keras.Model, task, batches: tf.data.Dataset) -> tf.Tensor:
+    """Of every output how many numbers it has in all, their sum and that of their squares: [outputs, 3] float64."""
+    totals = tf.zeros([len(responses.outputs), 3], tf.float64)
+    for batch in batches:
+        outputs = tf.nest.flatten(responses(task.normalise(batch["image"]), training=False))
+        totals += tf.stack([_moments(output, batch["weight"]) for output in outputs])
+    return totals
+
+
+def _moments(output: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Count, sum and sum of squares over the examples whose weight is 1: [3] float64."""
+    weight = tf.cast(weight, tf.float64)
+    numbers = tf.cast(tf.reshape(output, [tf.size(weight), -1]), tf.float64)
+    each = (tf.ones_like(numbers), numbers, tf.square(numbers))
+    return tf.stack([tf.reduce_sum(weight * tf.reduce_sum(values, axis=1)) for values in each])
