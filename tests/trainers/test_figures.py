@@ -342,14 +342,14 @@ def test_table_2_has_the_papers_layout(write_run):
         "table2_imagenet2012"
     ]
     assert [[tables.written(cell) for cell in row] for row in table.rows] == [
-        ["18 layers", "27.94", "28.00", "27.88", "–"],
-        ["34 layers", "28.54", "–", "25.03", "25.00"],
+        ["18 layers", "269,722", "1.8 G", "40,551,040", "27.94", "28.00", "27.88", "–"],
+        ["34 layers", "269,722", "3.6 G", "40,551,040", "28.54", "–", "25.03", "25.00"],
     ]
 
 
 def test_table_3_has_top_5_errors_too(write_run):
     cells = cells_of(tabulated(write_run("resnet50", test={200: 23}))["table3_imagenet2012"], "ResNet-50")
-    assert list(cells.values())[1:] == ["22.85", "23.00", "6.71", "1.00"]
+    assert list(cells.values())[1:] == ["269,722", "3.8 G", "40,551,040", "22.85", "23.00", "6.71", "1.00"]
 
 
 def test_tables_say_that_a_sample_cannot_be_compared(write_run):

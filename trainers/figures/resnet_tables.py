@@ -20,6 +20,7 @@ from trainers.figures.resnet import (
 from trainers.figures.tables import MOVING, Cell, Table
 
 TABLE_3 = ("plain34", "resnet34", "resnet34_b", "resnet34_c", "resnet50", "resnet101", "resnet152")
+COUNTS = ("parameters: counted", "multiply-adds: paper", "multiply-adds: counted")
 BEST = "Measured: of several seeds the best and, in brackets, mean ± standard deviation (n - 1)."
 
 
@@ -37,15 +38,16 @@ def tables(groups: Sequence[Group]) -> Iterator[Table]:
 def _table_2(nets: Nets, data: Data) -> Table:
     rows = []
     for layers in (18, 34):
-        row: list[Cell] = [f"{layers} layers"]
-        for net in (f"plain{layers}", f"resnet{layers}"):
+        twins = (f"plain{layers}", f"resnet{layers}")  # of as many parameters and multiply-adds
+        row: list[Cell] = [f"{layers} layers", *_counts(nets, *twins)]
+        for net in twins:
             row += [IMAGENET[net][3][0], _error(nets, net, "top1")]
         rows.append(tuple(row))
     return Table(
         name=f"table2_{data.slug}",
         title=f"Table 2: top-1 error in % on {data.beside('imagenet2012')}",
         caption=_caption(nets, data, "imagenet2012"),
-        columns=("", "plain: paper", f"plain: {_ours(data)}", "ResNet: paper", f"ResNet: {_ours(data)}"),
+        columns=("", *COUNTS, "plain: paper", f"plain: {_ours(data)}", "ResNet: paper", f"ResNet: {_ours(data)}"),
         rows=tuple(rows),
     )
 
@@ -54,6 +56,7 @@ def _table_3(nets: Nets, data: Data) -> Table:
     rows = [
         (
             title_of(net) + (" A" if net == "resnet34" else ""),
+            *_counts(nets, net),
             IMAGENET[net][3][0],
             _error(nets, net, "top1"),
             IMAGENET[net][3][1],
@@ -66,7 +69,7 @@ def _table_3(nets: Nets, data: Data) -> Table:
         name=f"table3_{data.slug}",
         title=f"Table 3: errors in % on {data.beside('imagenet2012')}",
         caption=_caption(nets, data, "imagenet2012"),
-        columns=("network", "top-1: paper", f"top-1: {ours}", "top-5: paper", f"top-5: {ours}"),
+        columns=("network", *COUNTS, "top-1: paper", f"top-1: {ours}", "top-5: paper", f"top-5: {ours}"),
         rows=tuple(rows),
     )
 
@@ -80,8 +83,8 @@ def _table_6(nets: Nets, data: Data, family: str) -> Table:
             title_of(net),
             layers_of(net),
             f"{CIFAR[net][0]:g} M",
-            next((count for group in groups if (count := group.fact("parameters"))), None),
-            next((count for group in groups if (count := group.fact("multiply_adds"))), None),
+            _count(nets, "parameters", net),
+            _count(nets, "multiply_adds", net),
             f"{CIFAR[net][1]:.2f} ({TABLE_6_MEANS[net]})" if net in TABLE_6_MEANS else paper_cifar(net),
             _error(nets, net, "top1"),
             *([_error(nets, net, "top1", "metrics_with_moving_statistics")] if moving else []),
@@ -104,6 +107,18 @@ def _table_6(nets: Nets, data: Data, family: str) -> Table:
         ),
         rows=tuple(rows),
     )  # fmt: skip
+
+
+def _counts(nets: Nets, *names: str) -> tuple[Cell, ...]:
+    """The cells of `COUNTS` for networks that are equal in them."""
+    printed = IMAGENET[names[0]][2]
+    return _count(nets, "parameters", *names), printed and f"{printed} G", _count(nets, "multiply_adds", *names)
+
+
+def _count(nets: Nets, name: str, *names: str) -> int | None:
+    """What the results of a finished run of one of these networks count."""
+    groups = (group for net in names for group in nets.get(net, ()))
+    return next((count for group in groups if (count := group.fact(name))), None)
 
 
 def _error(nets: Nets, net: str, metric: str, of: str = "metrics") -> Cell:
