@@ -42,7 +42,7 @@ def _averages(session: Session, state: TrainState) -> list[tuple]:
     parts = session.recipe.train.micro_batches_of(replicas)
     steps = max(1, round(session.recipe.train.steps_per_epoch(session.examples_per_epoch)))
     norms = [layer for layer in state.model.layers if isinstance(layer, layers.BatchNormalization)]
-    iterator = iter(training_data(session, first_step=int(state.step)))
+    iterator = iter(training_data(session, first_step=int(state.step.numpy())))
     with _moving_at_once(norms):
         sums = _sum_moments(session, state, norms, parts)(iterator, tf.constant(steps))
     averages = []

@@ -40,6 +40,18 @@ def test_statistics_are_those_of_all_training_images(session):
         np.testing.assert_allclose(norm.moving_variance.numpy(), seen.var(axis=0), rtol=1e-5)
 
 
+def test_two_replicas_average_what_one_averages(session, digits_dir, two_replicas):
+    """Ten examples a micro-batch: two of them on one device, one on each of two."""
+    run = parse([*TINY, f"--data_dir={digits_dir}", "--set=train.batch_norm_batch=10"])
+    mirrored = open_session(run, strategy=two_replicas)
+    state, copy = build_state(session), build_state(mirrored)
+    copy.model.set_weights(state.model.get_weights())
+    with exact_statistics(session, state), exact_statistics(mirrored, copy):
+        for one, two in zip(state.statistics, copy.statistics, strict=True):
+            for value in two_replicas.experimental_local_results(two.value):
+                np.testing.assert_allclose(value, one, rtol=1e-4, atol=1e-5)
+
+
 def test_moving_statistics_come_back_afterwards(session):
     state = build_state(session)
     before = [v.numpy() for v in state.statistics]

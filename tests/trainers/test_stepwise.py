@@ -106,6 +106,14 @@ def test_two_replicas_hold_the_same_warm_up(two_replicas):
     assert [[float(x) for x in pair] for pair in values] == [[0.0, 0.0], [0.0, 0.0]]
 
 
+def test_two_replicas_hold_the_same_plateau(two_replicas):
+    with two_replicas.scope():
+        schedule = stepwise(drops="plateau", patience=1)
+    evaluate(schedule, [0.5, 0.5])
+    values = [two_replicas.experimental_local_results(v) for v in schedule.variables]
+    assert [[float(x) for x in pair] for pair in values] == [[1.0, 1.0], [0.5, 0.5], [0.0, 0.0]]
+
+
 def test_marked_steps_name_the_drops():
     steps, labels, rates = zip(*stepwise().marked_steps(64_000))
     assert steps == (0, 32_000, 48_000, 63_999) and labels == ("start", "drop 1", "drop 2", "last step")

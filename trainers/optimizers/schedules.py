@@ -149,14 +149,15 @@ class StepwiseRate(Schedule):
     def after_evaluation(self, top1):
         if not self._on_plateau:
             return
-        if top1 >= float(self._best) + self.recipe.min_improvement:
-            self._best.assign(top1)
-            self._waited.assign(0.0)
-            return
-        self._waited.assign(self._waited + 1)
-        if float(self._waited) >= self.recipe.patience and float(self._drops) < len(self.recipe.boundaries):
-            self._drops.assign(self._drops + 1)
-            self._waited.assign(0.0)
+        drops, best, waited = (v.numpy() for v in (self._drops, self._best, self._waited))
+        if top1 >= best + self.recipe.min_improvement:
+            best, waited = top1, 0
+        else:
+            waited += 1
+        if waited >= self.recipe.patience and drops < len(self.recipe.boundaries):
+            drops, waited = drops + 1, 0
+        for variable, value in zip((self._drops, self._best, self._waited), (drops, best, waited)):
+            variable.assign(value)
 
     def marked_steps(self, total_steps):
         recipe = self.recipe
