@@ -41,7 +41,9 @@ def measure(session: Session, model: keras.Model) -> dict[str, float]:
     norms = [layer for layer in model.layers if layer.name.endswith("_bn") and not layer.name.endswith("_0_bn")]
     with session.strategy.scope(), deep_graphs():
         responses = keras.Model(model.inputs, [norm.output for norm in norms])
-        sums = tf.function(_sums)(responses, session.task, _test_batches(session))
+        # Traced by name: called, TensorFlow would take the functions of many runs for retracings of one, and warn.
+        total = tf.function(lambda: _sums(responses, session.task, _test_batches(session))).get_concrete_function()
+        sums = total()
     count, first, second = sums.numpy().T
     variance = second / count - (first / count) ** 2
     return {norm.name: float(value) for norm, value in zip(norms, variance.clip(0) ** 0.5, strict=True)}
