@@ -329,7 +329,8 @@ def _figure_7(nets: Nets, data: Data, family: str) -> Drawing | NotDrawn:
             curve = _response_curve(member.group, is_sorted)
             style.draw_curve(axes, curve, **member.line, linestyle=dashes, linewidth=1.4, label=member.name)
         axes.set(xlabel=label, ylabel="std", xlim=(0, None))
-        axes.set_ylim(bottom=0.5 if axes.get_ylim()[0] >= 0.5 else 0)
+        if data in PRINTED_SCALES:
+            axes.set_ylim(bottom=min(0.5, axes.get_ylim()[0]))
         axes.xaxis.set_major_locator(MaxNLocator(steps=(1, 2, 5, 10), integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
     _draw_response_key(key, members)
