@@ -59,7 +59,7 @@ def write_saved_model(session: Session, model: keras.Model) -> float:
     nothing of this project and no Keras to load.
 
     Raises:
-        RunError: what was written does not compute what the live model computes.
+        RunError: what was written does not compute what the live model computes, or that is not finite.
     """
     target = session.folder.saved_model
     aside = target.with_name(".saved_model.writing")
@@ -108,6 +108,11 @@ def _check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
     images = first_images(session, 8)
     served = tf.saved_model.load(str(path)).signatures["serving_default"](images=images)["probabilities"].numpy()
     live = session.task.predict(model, images)["probabilities"].numpy()
+    if not np.isfinite(live).all():
+        raise RunError(
+            "the model's probabilities are not finite: its weights have grown without bounds, and it was not exported. "
+            "Train anew with a lower learning rate (--set=schedule...) or --set=train.clip_norm=1."
+        )
     difference = float(np.max(np.abs(served - live)))
     if not difference < 1e-5:
         raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")
