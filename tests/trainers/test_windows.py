@@ -32,10 +32,10 @@ def test_a_slow_step_still_gets_a_call_of_its_own():
 
 def test_a_window_weighs_its_calls_by_their_steps():
     window = Window(global_batch=8)
-    common = {"parameter_norm": 1.0, "l2": 0.1, "stops": 0.0, "first_nonfinite": -1.0}
+    common = {"parameter_norm": 1.0, "l2": 0.1, "lr": 0.1, "stops": 0.0, "first_nonfinite": -1.0}
     window.add({"loss": 4.0, "waited": 0.1, **common}, steps=1, seconds=1.0)
-    window.add({"loss": 1.0, "waited": 0.3, **common, "l2": 0.2}, steps=3, seconds=1.0)
+    window.add({"loss": 1.0, "waited": 0.3, **common, "l2": 0.2, "lr": 0.01}, steps=3, seconds=1.0)
     numbers = window.close()
     assert numbers == pytest.approx(
-        {"loss": 1.75, "parameter_norm": 1.0, "l2": 0.2, "examples_per_second": 16.0, "waiting": 0.2}
+        {"loss": 1.75, "parameter_norm": 1.0, "l2": 0.2, "lr": 0.01, "examples_per_second": 16.0, "waiting": 0.2}
     )
