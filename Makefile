@@ -3,6 +3,9 @@ PYTHON ?= $(shell for v in 3.13 3.12 3.11 3.10; do command -v python$$v >/dev/nu
 EXPERIMENT ?= effnet_b0
 BIN := .venv/bin
 
+# File by file, for what a file sets up serves all of its tests.
+ON_ALL_CORES := -n auto --maxprocesses=4 --dist=loadfile
+
 SEEDS := 0 1 2
 NETWORKS := plain56 resnet56 plain20 resnet20
 
@@ -19,10 +22,10 @@ degradation: .venv/user
 	$(BIN)/python -m trainers.main --mode=report --runs='runs/degradation/*-seed*' --model_dir=runs/degradation/report
 
 test: .venv/developer lint
-	$(BIN)/python -m pytest tests $(ARGS)
+	$(BIN)/python -m pytest tests $(ON_ALL_CORES) $(ARGS)
 
 slow: .venv/developer
-	$(BIN)/python -m pytest tests -m slow $(ARGS)
+	$(BIN)/python -m pytest tests -m slow $(ON_ALL_CORES) $(ARGS)
 
 lint: .venv/developer
 	$(BIN)/ruff check .
