@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import sys
 
 import keras
 import tensorflow as tf
@@ -85,7 +86,7 @@ def load_finished(session: Session) -> keras.Model:
 
 
 def load_imported(session: Session) -> keras.Model:
-    """The recipe's model with all of its weights from `--init_from`.
+    """The recipe's model with all of its weights from `--init_from`; says on stderr what they expect of images.
 
     Raises:
         UserError: they cannot be read, are of another model, or leave the head as it was made.
@@ -102,6 +103,8 @@ def load_imported(session: Session) -> keras.Model:
             f"--init_from={path}: {loaded}. Without a trained head there is nothing to {session.run.mode}: "
             "use weights of as many classes, or train first."
         )
+    if session.is_chief and not session.run.quiet:
+        print(f"--init_from: {loaded}", file=sys.stderr)
     return model
 
 

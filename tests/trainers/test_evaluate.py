@@ -207,8 +207,12 @@ def weights(runs, tmp_path_factory):
 
 
 def test_imported_weights_are_tested_without_a_run(runs, weights, digits_dir, capsys):
-    imported = answer(capsys, *TINY[:2], *TINY[5:], f"--data_dir={digits_dir}", weights)
-    assert_same(imported["metrics"], results(runs[0])["metrics"])
+    capsys.readouterr()
+    tiny = [flag for flag in TINY if flag != "--quiet"]
+    assert main(["main", "--mode=evaluate", "--json", *tiny, f"--data_dir={digits_dir}", weights]) == 0
+    printed = capsys.readouterr()
+    assert_same(json.loads(printed.out)["metrics"], results(runs[0])["metrics"])
+    assert "arrays loaded into resnet20_cifar" in printed.err
 
 
 def test_imported_weights_are_exported_into_a_folder_that_is_like_a_runs(runs, weights, digits_dir, tmp_path, capsys):
