@@ -102,6 +102,8 @@ def parse(argv: Sequence[str]) -> Run | None:
     if given.get("runs"):
         return _run({"model_dir": REPORT, **given})
     if given.get("ensemble"):
+        if len(given["ensemble"]) == 1:
+            raise UserError(f"--ensemble={given['ensemble'][0]}: names one run. Name two or more, or use --model_dir.")
         members = tuple(_bound({**given, "model_dir": folder, "ensemble": None}, mode) for folder in given["ensemble"])
         return dataclasses.replace(members[0], ensemble=members)
     return _bound(given, mode)

@@ -17,7 +17,7 @@ from tf_models.deep_graphs import deep_graphs
 from trainers.data import stream
 from trainers.loop import EvalLoop
 from trainers.session import Session, open_session
-from trainers.tasks.views import CentreCrop, log_mean
+from trainers.tasks.views import Views, log_mean
 
 
 class Evaluation:
@@ -31,7 +31,7 @@ class Evaluation:
         members: how each classifier is tested (`Classification.views`).
     """
 
-    def __init__(self, session: Session, *members: CentreCrop):
+    def __init__(self, session: Session, *members: Views):
         self._session = session
         self._members = members
         self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=session.task.metric_names)

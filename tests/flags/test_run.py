@@ -201,6 +201,7 @@ def test_list_experiments_as_json_prints_one_object_and_ends(capsys):
         ([B0, "--mode=describe", "--init_from=x"], ["--init_from", "--mode=train or evaluate or export"]),
         ([B0, "--mode=evaluate", "--init_from=x", "--model_dir=y"], ["--init_from", "leave --model_dir out"]),
         (["--mode=evaluate", "--init_from=x", "--ensemble=a,b"], ["--init_from", "leave --ensemble out"]),
+        (["--mode=evaluate", "--ensemble=a"], ["--ensemble=a", "two or more"]),
         ([B0, "--mode=predict"], ["--images is missing", "--images='photos/*.jpg'"]),
         (["--mode=evaluate"], ["--mode=evaluate", "--model_dir", "--experiment"]),
         (["--mode=evaluate", "--model_dir=nowhere"], ["--model_dir=nowhere", "config.json"]),

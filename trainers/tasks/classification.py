@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_models
 from flags.recipe import Experiment
 from trainers.data import images
-from trainers.tasks.views import PROTOCOLS, CentreCrop
+from trainers.tasks.views import PROTOCOLS, Views
 
 
 class Classification:
@@ -57,7 +57,7 @@ class Classification:
         mean = tf.constant(self.recipe.data.mean if self.mean_image is None else 0.0, tf.float32)
         return (tf.cast(image, tf.float32) - mean) * (1.0 / tf.constant(self.recipe.data.stddev, tf.float32))
 
-    def views(self, protocol: str, model: keras.Model) -> CentreCrop:
+    def views(self, protocol: str, model: keras.Model) -> Views:
         """How `model` is tested by one of `flags.recipe.Images`'s test protocols."""
         return PROTOCOLS[protocol](self, model)
 

@@ -1,10 +1,12 @@
 """How a classifier is tested: which views of an image it gets, and how their scores become one (ResNet, section 3.4).
 
-A way of testing turns an encoded image into views and a batch of views into log-probabilities, [batch, classes]. The
-softmax is averaged over views; only what one network says at several positions of an image is averaged before it.
+The softmax is averaged over views; only what one network says at several positions of an image is averaged before it.
 """
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -13,71 +15,68 @@ import tf_models
 from trainers.data import images
 
 
-class CentreCrop:
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """One classifier under one way of testing.
+
+    Attributes:
+        example: gives the views of an encoded image ([], bytes).
+        log_probabilities: gives [batch, classes], float32, for a batch of what `example` gave.
+        images_at_once: how many images a device takes at once, if it may take so many of the task's resolution.
+    """
+
+    example: Callable[[tf.Tensor], tf.Tensor | tuple[tf.Tensor, ...]]
+    log_probabilities: Callable[[tf.Tensor | tuple[tf.Tensor, ...]], tf.Tensor]
+    images_at_once: Callable[[int], int]
+
+
+def centre_crop(task, model: keras.Model) -> Views:
     """The one crop of `images.evaluation_image`."""
-
-    views = 1
-
-    def __init__(self, task, model: keras.Model):
-        self._task = task
-        self._model = model
-
-    def images_at_once(self, replica_batch: int) -> int:
-        """How many images a replica takes at once, if it may take so many views of the task's resolution."""
-        return max(1, replica_batch // self.views)
-
-    def example(self, encoded: tf.Tensor):
-        """The views of an encoded image ([], bytes)."""
-        task = self._task
-        return images.evaluation_image(encoded, task.recipe.data, task.recipe.model.resolution, task.mean_image)
-
-    def log_probabilities(self, views) -> tf.Tensor:
-        """From a batch of views: [batch, classes], float32."""
-        return tf.nn.log_softmax(self._task.logits(self._model, views))
+    data, resolution = task.recipe.data, task.recipe.model.resolution
+    return Views(
+        example=lambda encoded: images.evaluation_image(encoded, data, resolution, task.mean_image),
+        log_probabilities=lambda crops: tf.nn.log_softmax(task.logits(model, crops)),
+        images_at_once=lambda replica_batch: replica_batch,
+    )
 
 
-class TenCrop(CentreCrop):
+def ten_crop(task, model: keras.Model) -> Views:
     """Four corners, the centre, and their mirror images."""
+    data, resolution = task.recipe.data, task.recipe.model.resolution
 
-    views = 10
+    def log_probabilities(crops):
+        each = tf.nn.log_softmax(task.logits(model, tf.reshape(crops, [-1, *crops.shape[2:]])))
+        return log_mean(tf.reshape(each, [-1, 10, task.num_classes]), axis=1)
 
-    def example(self, encoded):
-        task = self._task
-        return images.ten_crops(encoded, task.recipe.data, task.recipe.model.resolution, task.mean_image)
-
-    def log_probabilities(self, views):
-        each = super().log_probabilities(tf.reshape(views, [-1, *views.shape[2:]]))
-        return log_mean(tf.reshape(each, [-1, self.views, self._task.num_classes]), axis=1)
+    return Views(
+        example=lambda encoded: images.ten_crops(encoded, data, resolution, task.mean_image),
+        log_probabilities=log_probabilities,
+        images_at_once=lambda replica_batch: max(1, replica_batch // 10),
+    )
 
 
-class MultiScale(CentreCrop):
+def multi_scale(task, model: keras.Model) -> Views:
     """Whole images and their mirror images at every one of `data.test_scales`.
 
     The network is applied fully convolutionally; class scores are averaged over positions, as Simonyan & Zisserman
     (2015, section 3.2), whom the paper follows, have it. Images have different shapes, so each is a batch of its own.
     """
+    data, network = task.recipe.data, tf_models.fully_convolutional(model)
 
-    def __init__(self, task, model):
-        super().__init__(task, tf_models.fully_convolutional(model))
-
-    def images_at_once(self, replica_batch):
-        return 1
-
-    def example(self, encoded):
-        data, mean_image = self._task.recipe.data, self._task.mean_image
-        return tuple(images.whole_image(encoded, data, scale, mean_image) for scale in data.test_scales)
-
-    def log_probabilities(self, views):
-        scales = [self._scale(view) for view in views]
-        return log_mean(tf.concat(scales, axis=0), axis=0)[tf.newaxis]
-
-    def _scale(self, image: tf.Tensor) -> tf.Tensor:
-        """From [1, height, width, 3]: [2, classes], of the image and its mirror image."""
-        maps = self._task.logits(self._model, tf.concat([image, tf.reverse(image, axis=[2])], axis=0))
+    def of_scale(image):
+        maps = task.logits(network, tf.concat([image, tf.reverse(image, axis=[2])], axis=0))
         return tf.nn.log_softmax(tf.reduce_mean(maps, axis=[1, 2]))
 
+    return Views(
+        example=lambda encoded: tuple(
+            images.whole_image(encoded, data, scale, task.mean_image) for scale in data.test_scales
+        ),
+        log_probabilities=lambda scales: log_mean(tf.concat([*map(of_scale, scales)], axis=0), axis=0)[tf.newaxis],
+        images_at_once=lambda replica_batch: 1,
+    )
 
-PROTOCOLS = {"centre_crop": CentreCrop, "ten_crop": TenCrop, "multi_scale": MultiScale}
+
+PROTOCOLS = {"centre_crop": centre_crop, "ten_crop": ten_crop, "multi_scale": multi_scale}
 
 
 def log_mean(log_probabilities: tf.Tensor, axis: int) -> tf.Tensor:
