@@ -12,7 +12,7 @@ import tensorflow as tf
 from flags import run as run_flags
 from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
-from trainers.data import images, stream
+from trainers.data import stream
 from trainers.evaluate import load_finished
 from trainers.session import Session, open_session
 
@@ -42,23 +42,21 @@ def measure(session: Session, model: keras.Model) -> dict[str, float]:
     with session.strategy.scope(), deep_graphs():
         responses = keras.Model(model.inputs, [norm.output for norm in norms])
         # Traced by name: called, TensorFlow would take the functions of many runs for retracings of one, and warn.
-        total = tf.function(lambda: _sums(responses, session.task, _test_batches(session))).get_concrete_function()
+        batches = _test_batches(session, model)
+        total = tf.function(lambda: _sums(responses, session.task, batches)).get_concrete_function()
         sums = total()
     count, first, second = sums.numpy().T
     variance = second / count - (first / count) ** 2
     return {norm.name: float(value) for norm, value in zip(norms, variance.clip(0) ** 0.5, strict=True)}
 
 
-def _test_batches(session: Session) -> tf.data.Dataset:
+def _test_batches(session: Session, model: keras.Model) -> tf.data.Dataset:
     """The centre crops of the test split: `image` [batch, height, width, 3], and `weight` [batch], 0 for padding."""
-    recipe = session.recipe
-
-    def example(encoded):
-        image = encoded["image"]
-        return {"image": images.evaluation_image(image, recipe.data, recipe.model.resolution, session.mean_image)}
-
-    split, context = session.dataset.split(recipe.data.test_split), tf.distribute.InputContext()
-    return stream.evaluation_batches(split, example, global_batch=BATCH, context=context)
+    crop = session.task.views("centre_crop", model).example
+    split, context = session.dataset.split(session.recipe.data.test_split), tf.distribute.InputContext()
+    return stream.evaluation_batches(
+        split, lambda example: {"image": crop(example["image"])}, global_batch=BATCH, context=context
+    )
 
 
 def _sums(responses: keras.Model, task, batches: tf.data.Dataset) -> tf.Tensor:
