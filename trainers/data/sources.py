@@ -13,14 +13,20 @@ import os
 import random
 import re
 import sys
+from collections.abc import Mapping
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from flags.errors import UserError
-from trainers.data.builders import digits
+from trainers.data.builders.byte_records import ArchivedText, manual_folder
+from trainers.data.builders.digits import Digits
+from trainers.data.builders.enwik8 import Enwik8
+from trainers.data.builders.wikipedia_sample import WikipediaSample
+from trainers.data.builders.wikitext import Wikitext2, Wikitext103
 
-SAMPLES = frozenset({digits.Digits.name})
+TEXTS = {builder.name: builder for builder in (Enwik8, Wikitext103, Wikitext2, WikipediaSample)}
+SAMPLES = frozenset({Digits.name, WikipediaSample.name})
 MANUAL_FILES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")}
 READ_BUFFER_BYTES = 1 << 20
 DAMAGED = "damaged record file"
@@ -30,12 +36,12 @@ class DataNotPrepared(UserError):
     """A data set is not in the TFDS folder; the message gives the command that prepares it."""
 
     def __init__(self, name: str, data_dir: str | os.PathLike | None = None):
-        builder = _builder(name, data_dir)
+        builder = find_builder(name, data_dir)
         folder = data_folder(data_dir)
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             how = f"{_manual_step(builder)}, then give the same command with --mode=prepare. See BUILD.md, Data."
         else:
-            how = "Give the same command with --mode=prepare --download."
+            how = f"Give the same command with --mode=prepare --download{_or_by_hand(builder)}."
         version = os.path.relpath(builder.data_dir, folder)
         super().__init__(f"{name} is not prepared in {folder} (no {version}/dataset_info.json). {how}")
 
@@ -48,8 +54,7 @@ class Split:
     shard_sizes: tuple[int, ...]  # records of each file that belong to the split
     _files: tuple[str, ...]
     _skips: tuple[int, ...]  # records of each file that come before them
-    _image: str
-    _label: str
+    _features: Mapping[str, tuple[str, tf.DType]]  # our name of a feature -> the records' name and its type
 
     def read(self, shard: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
         """`take` serialised examples of a file, from the `skip`-th of the split's on.
@@ -66,13 +71,10 @@ class Split:
         return opened.concatenate(records.ignore_errors(log_warning=True)).concatenate(shortage).take(take)
 
     def parse(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One record as `image` (encoded bytes) and `label` (int64)."""
-        features = {
-            self._image: tf.io.FixedLenFeature([], tf.string),
-            self._label: tf.io.FixedLenFeature([], tf.int64),
-        }
+        """One record as `image` (encoded bytes) and `label` (int64), or as `text` (bytes)."""
+        features = {name: tf.io.FixedLenFeature([], dtype) for name, dtype in self._features.values()}
         example = tf.io.parse_single_example(record, features)
-        return {"image": example[self._image], "label": example[self._label]}
+        return {ours: example[name] for ours, (name, _) in self._features.items()}
 
 
 class DataSet:
@@ -81,8 +83,9 @@ class DataSet:
     def __init__(self, builder: tfds.core.DatasetBuilder):
         self.name = builder.info.full_name
         self._builder = builder
-        self._image, self._label = _image_and_label(builder.info)
-        self.class_names = tuple(builder.info.features[self._label].names)
+        image, label = _image_and_label(builder.info)
+        self._features = {"image": (image, tf.string), "label": (label, tf.int64)}
+        self.class_names = tuple(builder.info.features[label].names)
         self.num_classes = len(self.class_names)
 
     def split(self, expression: str) -> Split:
@@ -91,31 +94,7 @@ class DataSet:
         Raises:
             UserError: the data set has no such split, or not all of its files are there.
         """
-        files = split_instructions(self._builder.info.splits, expression, self.name)
-        self._check_files({file.filename for file in files})
-        return Split(
-            num_examples=sum(file.take for file in files),
-            shard_sizes=tuple(file.take for file in files),
-            _files=tuple(os.fspath(file.filename) for file in files),
-            _skips=tuple(file.skip for file in files),
-            _image=self._image,
-            _label=self._label,
-        )
-
-    def _check_files(self, files: set[str]) -> None:
-        file_format = self._builder.info.file_format
-        if file_format is not tfds.core.FileFormat.TFRECORD:
-            raise UserError(
-                f"{self._builder.data_dir}: prepared as {file_format.value}, which tf.data cannot read. "
-                "Prepare it again in TFDS's default format, tfrecord."
-            )
-        there = set(tf.io.gfile.listdir(self._builder.data_dir))
-        missing = sorted(file for file in files if os.path.basename(file) not in there)
-        if missing:
-            raise UserError(
-                f"{missing[0]} is missing, one of {len(missing)} of {len(files)}: the folder was not copied whole. "
-                "Copy it again, or delete it and prepare the data set anew."
-            )
+        return open_split(self._builder, expression, self._features)
 
 
 def data_folder(data_dir: str | os.PathLike | None = None) -> str:
@@ -127,9 +106,9 @@ def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether a data set is in the folder, whole.
 
     Raises:
-        UserError: no such data set, not one of labelled images, or its description cannot be read.
+        UserError: no such data set, neither labelled images nor a text, or its description cannot be read.
     """
-    return _is_whole(_builder(name, data_dir))
+    return _is_whole(find_builder(name, data_dir))
 
 
 def open_dataset(name: str, data_dir: str | os.PathLike | None = None, download: bool = False) -> DataSet:
@@ -139,16 +118,27 @@ def open_dataset(name: str, data_dir: str | os.PathLike | None = None, download:
         DataNotPrepared: it is not in the folder.
         UserError: no such data set, not one of labelled images, or its description cannot be read.
     """
+    declared(name, data_dir)  # a text is refused before it is prepared
+    ensure_prepared(name, data_dir, download)
+    return DataSet(find_builder(name, data_dir))
+
+
+def ensure_prepared(name: str, data_dir: str | os.PathLike | None = None, download: bool = False) -> None:
+    """Prepares an embedded sample that is not in the folder, and other data sets if `download`.
+
+    Raises:
+        DataNotPrepared: it is not in the folder, and may not be downloaded.
+        UserError: as `prepare` and `is_prepared`.
+    """
     if not is_prepared(name, data_dir):
         if name not in SAMPLES and not download:
             raise DataNotPrepared(name, data_dir)
         prepare(name, data_dir, download)
-    return DataSet(_builder(name, data_dir))
 
 
 def declared(name: str, data_dir: str | os.PathLike | None = None) -> DataSet:
     """A data set as its builder declares it, prepared or not: its classes are known, its examples may not be there."""
-    return DataSet(_builder(name, data_dir))
+    return DataSet(find_builder(name, data_dir))
 
 
 def prepare(name: str, data_dir: str | os.PathLike | None = None, download: bool = False) -> None:
@@ -163,7 +153,7 @@ def prepare(name: str, data_dir: str | os.PathLike | None = None, download: bool
     Raises:
         UserError: it may not, the files to be fetched by hand are not there, or writing or fetching failed.
     """
-    builder = _builder(name, data_dir)
+    builder = find_builder(name, data_dir)
     if _is_whole(builder):
         return
     _check_sources(builder, name, download)
@@ -194,24 +184,12 @@ def explain(error: Exception) -> UserError | None:
     return None
 
 
-def split_instructions(splits: tfds.core.SplitDict, expression: str, name: str) -> list:
-    """The files of a split with the records to skip and to take in each.
+def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
+    """TFDS's builder of a data set of labelled images or of a text, prepared or not.
 
     Raises:
-        UserError: there is no such split, or it is empty.
+        UserError: no such data set, neither labelled images nor a text, or its description cannot be read.
     """
-    known = ", ".join(f"{split} ({info.num_examples:,})" for split, info in splits.items())
-    try:
-        files = [file for file in splits[expression].file_instructions if file.take > 0]
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise UserError(f"split {expression!r} of {name}: {_one_line(error)}. Splits (examples): {known}") from error
-    if not files:
-        raise UserError(f"split {expression!r} of {name} is empty. Splits (examples): {known}")
-    return files
-
-
-def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
-    """TFDS's builder of a data set of labelled images, prepared or not."""
     folder = data_folder(data_dir)
     try:
         builder = tfds.builder(name, data_dir=folder)
@@ -223,8 +201,60 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.Dataset
         infos = tf.io.gfile.glob(os.path.join(folder, re.split("[/:]", name)[0], "*", "dataset_info.json"))
         hint = f". If {infos[0]} is damaged, delete its folder and prepare the data set anew." if infos else ""
         raise UserError(f"data.name={name}: {_one_line(error)}{hint}") from error
-    _image_and_label(builder.info)
+    if builder.name not in TEXTS:
+        _image_and_label(builder.info)
     return builder
+
+
+def open_split(
+    builder: tfds.core.DatasetBuilder, expression: str, features: Mapping[str, tuple[str, tf.DType]]
+) -> Split:
+    """A split of a prepared data set, of which these features are read: our name -> the records' name and its type.
+
+    Raises:
+        UserError: the data set has no such split, or not all of its files are there.
+    """
+    files = split_instructions(builder.info.splits, expression, builder.info.full_name)
+    _check_files(builder, {file.filename for file in files})
+    return Split(
+        num_examples=sum(file.take for file in files),
+        shard_sizes=tuple(file.take for file in files),
+        _files=tuple(os.fspath(file.filename) for file in files),
+        _skips=tuple(file.skip for file in files),
+        _features=features,
+    )
+
+
+def split_instructions(splits: tfds.core.SplitDict, expression: str, name: str, unit: str = "example") -> list:
+    """The files of a split with the records to skip and to take in each; a record is a `unit` in messages.
+
+    Raises:
+        UserError: there is no such split, or it is empty.
+    """
+    known = ", ".join(f"{split} ({info.num_examples:,})" for split, info in splits.items())
+    try:
+        files = [file for file in splits[expression].file_instructions if file.take > 0]
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise UserError(f"split {expression!r} of {name}: {_one_line(error)}. Splits ({unit}s): {known}") from error
+    if not files:
+        raise UserError(f"split {expression!r} of {name} is empty. Splits ({unit}s): {known}")
+    return files
+
+
+def _check_files(builder: tfds.core.DatasetBuilder, files: set[str]) -> None:
+    file_format = builder.info.file_format
+    if file_format is not tfds.core.FileFormat.TFRECORD:
+        raise UserError(
+            f"{builder.data_dir}: prepared as {file_format.value}, which tf.data cannot read. "
+            "Prepare it again in TFDS's default format, tfrecord."
+        )
+    there = set(tf.io.gfile.listdir(builder.data_dir))
+    missing = sorted(file for file in files if os.path.basename(file) not in there)
+    if missing:
+        raise UserError(
+            f"{missing[0]} is missing, one of {len(missing)} of {len(files)}: the folder was not copied whole. "
+            "Copy it again, or delete it and prepare the data set anew."
+        )
 
 
 def _is_whole(builder: tfds.core.DatasetBuilder) -> bool:
@@ -247,25 +277,29 @@ def _image_and_label(info: tfds.core.DatasetInfo) -> tuple[str, str]:
 def _check_sources(builder: tfds.core.DatasetBuilder, name: str, download: bool) -> None:
     """Stops what TFDS would start without what it needs: with one archive of two it would write half of ImageNet."""
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        folder = _manual_folder(builder)
+        folder = manual_folder(builder)
         needed = [os.path.join(folder, file) for file in MANUAL_FILES.get(builder.name, ())] or [folder]
         missing = [file for file in needed if not tf.io.gfile.exists(file)]
         if missing:
             raise UserError(f"{name} cannot be prepared without {', '.join(missing)}. {_manual_step(builder)}")
-    elif name not in SAMPLES and not download:
-        raise UserError(f"{name} has to be downloaded into {builder.data_dir_root}. To allow that, add --download")
-
-
-def _manual_folder(builder: tfds.core.DatasetBuilder) -> str:
-    return os.path.join(builder.data_dir_root, "downloads", "manual")
+    elif not (download or name in SAMPLES or (isinstance(builder, ArchivedText) and builder.lying_by())):
+        how = f"add --download{_or_by_hand(builder)}"
+        raise UserError(f"{name} has to be downloaded into {builder.data_dir_root}. To allow that, {how}")
 
 
 def _manual_step(builder: tfds.core.DatasetBuilder) -> str:
     """What the user has to fetch by hand, and where it belongs."""
     if files := MANUAL_FILES.get(builder.name):
-        return f"Put {' and '.join(files)} into {_manual_folder(builder)}"
+        return f"Put {' and '.join(files)} into {manual_folder(builder)}"
     instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split()).rstrip(".")
-    return f"Its files are fetched by hand, into {_manual_folder(builder)}: {instructions}"
+    return f"Its files are fetched by hand, into {manual_folder(builder)}: {instructions}"
+
+
+def _or_by_hand(builder: tfds.core.DatasetBuilder) -> str:
+    """The other way to a text that can be downloaded."""
+    if isinstance(builder, ArchivedText):
+        return f"; or put {builder.archive} into {manual_folder(builder)} and leave --download out"
+    return ""
 
 
 @contextlib.contextmanager
