@@ -18,8 +18,8 @@ import keras
 import tensorflow as tf
 
 _PHILOX = 1  # its output is the same on every kind of device
-_WORDS_PER_COUNT = 4  # what Philox makes of one value of its counter
-_DRAWS = 2.0**32  # as many integers can be drawn
+_WORDS_PER_COUNT = 4  # what Philox makes of one value of its counter, 32 bits each
+_DRAWS = 2**16  # as many integers can be drawn, two from a word: random bits are what dropout costs most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,8 @@ class Dropout(keras.layers.Dropout):
             return tf.zeros_like(inputs)
         if self.noise_shape is not None and self.noise_shape[0] is not None:
             stream = dataclasses.replace(stream, first_example=tf.constant(0, tf.int64))  # one mask for all examples
-        keep = _draw(stream, zlib.crc32(self.name.encode()), self._mask_shape(inputs)) >= _DRAWS * (self.rate - 0.5)
+        drawn = _draw(stream, zlib.crc32(self.name.encode()), self._mask_shape(inputs))
+        keep = drawn >= tf.constant(min(round(_DRAWS * (self.rate - 0.5)), _DRAWS // 2 - 1), drawn.dtype)
         return inputs * (tf.cast(keep, inputs.dtype) * tf.cast(1 / (1 - self.rate), inputs.dtype))
 
     def _mask_shape(self, inputs) -> list[int | tf.Tensor]:
@@ -81,13 +82,13 @@ class Dropout(keras.layers.Dropout):
 
 
 def _draw(stream: _Stream, layer: int, shape: list[int | tf.Tensor]) -> tf.Tensor:
-    """Draws float32 integers of `shape`, uniform from -2^31 to 2^31; row i belongs to example `first_example` + i.
+    """Draws int16 of `shape`, uniform from -2^15 to 2^15 - 1; row i belongs to example `first_example` + i.
 
     A row begins at a new value of the counter, whatever its length, so that it can be drawn alone. Integers, because
     XLA makes other fractions than TensorFlow from the same random bits.
     """
     elements = math.prod(shape[1:])
-    counts = (elements + _WORDS_PER_COUNT - 1) // _WORDS_PER_COUNT
+    counts = (elements + 2 * _WORDS_PER_COUNT - 1) // (2 * _WORDS_PER_COUNT)
     counter = tf.stack([stream.first_example * tf.cast(counts, tf.int64), stream.counter_high + layer])
     drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=tf.stack([shape[0], counts * _WORDS_PER_COUNT]),
@@ -96,4 +97,5 @@ def _draw(stream: _Stream, layer: int, shape: list[int | tf.Tensor]) -> tf.Tenso
         alg=_PHILOX,
         dtype=tf.int32,
     )
-    return tf.reshape(tf.cast(drawn[:, :elements], tf.float32), tf.stack(shape))
+    halves = tf.reshape(tf.bitcast(drawn, tf.int16), tf.stack([shape[0], counts * 2 * _WORDS_PER_COUNT]))
+    return tf.reshape(halves[:, :elements], tf.stack(shape))

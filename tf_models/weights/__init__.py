@@ -13,7 +13,7 @@ import re
 
 import keras
 
-from tf_models.weights import efficientnet, files, resnet
+from tf_models.weights import efficientnet, files, resnet, sha_rnn
 from tf_models.weights.translation import Translation
 
 __all__ = ["HEAD", "Loaded", "load_weights"]
@@ -22,7 +22,7 @@ HEAD = "predictions"  # the classifier of every image model here
 _TRANSLATIONS = {
     files.KERAS: [resnet.from_keras_applications],
     files.TF1: [efficientnet.from_tf1],
-    files.PYTORCH: [efficientnet.from_pytorch, resnet.from_torchvision],
+    files.PYTORCH: [efficientnet.from_pytorch, resnet.from_torchvision, sha_rnn.from_author],
 }
 _BLOCK = re.compile(r"(^|[/._])(blocks?|layers?|stage|stack)[_.]?\d")
 
@@ -74,8 +74,8 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
     Args:
         model: a model of this package. Weights are matched by name, so it may stand in any distribution strategy.
         path: a Keras file (.keras, .weights.h5, .h5; ours or of keras.applications), a .safetensors file with the names
-            of EfficientNet-PyTorch or of torchvision's ResNet, a TF1 checkpoint (prefix, .index file or folder; moving
-            averages are preferred), or a run folder.
+            of EfficientNet-PyTorch, of torchvision's ResNet or of SHA-RNN's author, a TF1 checkpoint (prefix, .index
+            file or folder; moving averages are preferred), or a run folder.
 
     Returns:
         What was assigned, what of the file was not used and which layers were left at their initial values.

@@ -1,0 +1,57 @@
+"""Layer normalisation in two parts, so that layers which normalise the same tensor share the first.
+
+SHA-RNN normalises twice what goes into attention and into Boom, each time with other gains: mean and variance are
+the same. Keras emits them, and their gradient, op by op; here the gradient is written by hand.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="tf_models")
+class Standardise(keras.layers.Layer):
+    """(x - mean) / sqrt(variance + epsilon) over the last axis, biased variance, computed in float32 at least."""
+
+    def __init__(self, epsilon: float = 1e-12, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def call(self, inputs):
+        return standardise(inputs, self.epsilon)
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+def standardise(x: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """`Standardise` as a function of a tensor [..., features]."""
+    precise = tf.cast(x, tf.float32) if x.dtype in (tf.float16, tf.bfloat16) else x
+    return tf.cast(_standardise(precise, tf.constant(epsilon, precise.dtype)), x.dtype)
+
+
+@tf.custom_gradient
+def _standardise(x, epsilon):
+    centred = x - tf.reduce_mean(x, -1, keepdims=True)
+    scale = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + epsilon)
+    outputs = centred * scale
+
+    def gradient(upstream):
+        mean = tf.reduce_mean(upstream, -1, keepdims=True)
+        along = tf.reduce_mean(upstream * outputs, -1, keepdims=True)
+        return (upstream - mean - outputs * along) * scale, None
+
+    return outputs, gradient
+
+
+@keras.saving.register_keras_serializable(package="tf_models")
+class ScaleAndShift(keras.layers.Layer):
+    """x * gamma + beta, the second part of layer normalisation; gamma starts at 1, beta at 0, both [features]."""
+
+    def build(self, input_shape):
+        self.gamma = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(input_shape[-1],), initializer="zeros")
+
+    def call(self, inputs):
+        return inputs * tf.cast(self.gamma, inputs.dtype) + tf.cast(self.beta, inputs.dtype)
