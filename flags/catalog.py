@@ -14,7 +14,9 @@ from flags.recipe import Experiment
 
 Data = Literal["paper", "sample", "synthetic"]
 
-PAPERS = ("resnet", "efficientnet")  # modules of `flags` that register experiments, in the order of --list_experiments
+# Modules of `flags` that register experiments, in the order of --list_experiments.
+PAPERS = ("resnet", "efficientnet", "sha_rnn")
+SYNTHETIC = {"classification": "random images and labels", "language_modelling": "random text"}
 
 _recipes: dict[str, Callable[[], Experiment]] = {}
 
@@ -72,7 +74,7 @@ def variant(experiment: Experiment, data: Data) -> Experiment:
     else:
         changes, reasons = (
             experiment.synthetic,
-            ("Synthetic data: random images and labels. Only speed means anything.",),
+            (f"Synthetic data: {SYNTHETIC[experiment.task]}. Only speed means anything.",),
         )
     changed = overrides.apply(experiment, changes.items())
     return dataclasses.replace(changed, deviations=(*reasons, *experiment.deviations))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 import textwrap
@@ -14,7 +15,7 @@ from absl import flags as absl_flags
 from flags.nearest import near
 from flags.overrides import BOOLEANS
 
-MODES = ("train", "evaluate", "export", "predict", "report", "describe", "prepare", "benchmark")
+MODES = ("train", "evaluate", "export", "predict", "generate", "report", "describe", "prepare", "benchmark")
 DATA = ("paper", "sample", "synthetic")
 
 
@@ -54,6 +55,34 @@ def seed(value: str) -> int:
     if not re.fullmatch(r"\d{1,10}", value) or int(value) >= 2**31:
         raise ValueError("must be a whole number from 0 to 2147483647.")
     return int(value)
+
+
+def count(value: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", value) or int(value) < 1:
+        raise ValueError("must be a whole number from 1 to 999999999.")
+    return int(value)
+
+
+def positive(value: str) -> float:
+    number = _number(value)
+    if not number > 0:
+        raise ValueError("must be a number above 0, such as 0.8.")
+    return number
+
+
+def share(value: str) -> float:
+    number = _number(value)
+    if not 0 < number <= 1:
+        raise ValueError("must be a number above 0 and at most 1, such as 0.98.")
+    return number
+
+
+def _number(value: str) -> float:
+    """The number that a text is; NaN, which no comparison lets through, if it is none or not finite."""
+    try:
+        return float(value) if math.isfinite(float(value)) else math.nan
+    except ValueError:
+        return math.nan
 
 
 def verbosity(value: str) -> int:
@@ -119,8 +148,9 @@ FLAGS = {
         _choice(
             "mode",
             Choice(*MODES),
-            "What to do; train also evaluates and exports at the end. report draws the paper's figures and tables from "
-            "runs; describe is a dry run; prepare makes the data set ready.",
+            "What to do; train also evaluates and exports at the end. predict says what is on images; generate goes on "
+            "with a text; report draws the paper's figures and tables from runs; describe is a dry run; prepare makes "
+            "the data set ready.",
             "train",
         ),
         Flag(
@@ -145,8 +175,8 @@ FLAGS = {
             "model_dir",
             path,
             "DIR",
-            "Everything of the run; by default runs/EXPERIMENT/DATA. evaluate, export, predict and report need "
-            "no other flag to find a run. With --runs: where the report goes, by default runs/report.",
+            "Everything of the run; by default runs/EXPERIMENT/DATA. evaluate, export, predict, generate and report "
+            "need no other flag to find a run. With --runs: where the report goes, by default runs/report.",
         ),
         Flag("data_dir", path, "DIR", "TFDS folder; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
         _choice(
@@ -175,7 +205,7 @@ FLAGS = {
         _choice("jit_compile", Choice("auto", "on", "off"), "XLA; auto: on GPUs and TPUs.", "auto"),
     ),
     "Repeatable to the bit": (
-        Flag("seed", seed, "N", "Weights, order of examples and augmentation follow from it.", 0),
+        Flag("seed", seed, "N", "Weights, order of examples, augmentation and generated text follow from it.", 0),
         Flag("deterministic", switch, "", "Only kernels that give the same result every time; slower.", False),
     ),
     "For one mode": (
@@ -183,6 +213,13 @@ FLAGS = {
         Flag("ensemble", paths, "DIR,DIR", "evaluate: the mean of these runs' class probabilities."),
         Flag("runs", paths, "GLOB,GLOB", "report: on all runs in these folders, such as 'runs/*_cifar10/*', quoted."),
         Flag("images", text, "GLOB", "predict: image files, such as 'photos/*.jpg', quoted."),
+        Flag("prompt", str, "TEXT", "generate: what the text begins with; - reads stdin; by default a newline.", ""),
+        Flag("length", count, "N", "generate: how many bytes (of a model of words: words) to write.", 1000),
+        Flag("temperature", positive, "T", "generate: divides the logits; below 1 the text is safer.", 1.0),
+        Flag("top_k", count, "N", "generate: draw from the N likeliest symbols alone; by default from all."),
+        Flag(
+            "top_p", share, "P", "generate: draw from the likeliest symbols alone that together have this share.", 0.98
+        ),
         Flag("json", switch, "", "describe, evaluate, benchmark, --list_experiments: a JSON object on stdout.", False),
         Flag("profile", step_range, "FROM,TO", "train: profile these steps for TensorBoard, such as 100,110."),
     ),
@@ -198,7 +235,8 @@ EXAMPLES = """\
   python -m trainers.main --experiment=effnet_b0 --set=train.epochs=2 --set=train.global_batch=32
   python -m trainers.main --mode=evaluate --model_dir=runs/effnet_b0/sample --json
   python -m trainers.main --mode=report --runs='runs/*/sample'
-  python -m trainers.main --mode=predict --model_dir=runs/effnet_b0/sample --images='photos/*.jpg'"""
+  python -m trainers.main --mode=predict --model_dir=runs/effnet_b0/sample --images='photos/*.jpg'
+  python -m trainers.main --mode=generate --model_dir=runs/sha_rnn_enwik8/sample --prompt='The '"""
 
 
 def every_flag() -> dict[str, Flag]:
@@ -237,5 +275,5 @@ def help_text() -> str:
 
 def _described(flag: Flag) -> list[str]:
     usage = f"  --{flag.name}" + (f"={flag.shown}" if flag.shown else "")
-    default = "" if flag.default in (None, ()) or flag.default is False else f" Default: {flag.default}."
+    default = "" if flag.default in (None, (), "") or flag.default is False else f" Default: {flag.default}."
     return [usage, *textwrap.wrap(flag.meaning + default, width=96, initial_indent=" " * 6, subsequent_indent=" " * 6)]

@@ -7,9 +7,11 @@ import json
 from flags import catalog
 from flags.recipe import Experiment
 
+HEADLINES = {"classification": "top-1", "language_modelling": "bpc"}  # the number that the list shows
+
 
 def as_text() -> str:
-    """Returns a table a paper: name, row, the paper's top-1, summary."""
+    """Returns a table a paper: name, row, the paper's top-1 or bits per byte, summary."""
     return "\n\n".join(f"{citation}\n{_table(group)}" for citation, group in catalog.by_paper().items())
 
 
@@ -30,12 +32,14 @@ def as_json() -> str:
 
 
 def _table(group: list[Experiment]) -> str:
-    header = ("name", "row", "paper's top-1", "summary")
-    rows = [header, *((e.name, e.paper.row, _top1(e), e.summary) for e in group)]
+    header = ("name", "row", f"paper's {HEADLINES[group[0].task]}", "summary")
+    rows = [header, *((e.name, e.paper.row, _headline(e), e.summary) for e in group)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
-def _top1(experiment: Experiment) -> str:
-    top1 = experiment.paper.numbers.get("top1")
-    return "-" if top1 is None else f"{top1:.1%}".replace("%", " %")
+def _headline(experiment: Experiment) -> str:
+    numbers = experiment.paper.numbers
+    if "top1" in numbers:
+        return f"{numbers['top1']:.1%}".replace("%", " %")
+    return f"{numbers['bpc']:.3f}" if "bpc" in numbers else "-"

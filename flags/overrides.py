@@ -100,7 +100,7 @@ def show(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return ",".join(show(item) for item in value)
+        return ",".join(show(item) for item in value) or "none"
     return str(value)
 
 
@@ -178,7 +178,8 @@ def _read_part(text: str, part: Any) -> Any:
     if _choices(part):
         return typing.get_args(part)[_choices(part).index(text)]
     if typing.get_origin(part) is tuple:
-        return tuple(_read_part(item.strip(), typing.get_args(part)[0]) for item in text.split(","))
+        items = [] if text.lower() == "none" else text.split(",")
+        return tuple(_read_part(item.strip(), typing.get_args(part)[0]) for item in items)
     if part is bool:
         if text.lower() not in BOOLEANS:
             raise ValueError(text)
@@ -211,8 +212,8 @@ def _allowed(kind: Any) -> str:
         float: "a number, such as 0.1 or 1e-3",
         str: "a text that is not empty",
         type(None): "none",
-        tuple[float, ...]: "numbers with commas between them, such as 0.5,0.5,0.5",
-        tuple[int, ...]: "whole numbers with commas between them, such as 1,2,3",
+        tuple[float, ...]: "numbers with commas between them, such as 0.5,0.5,0.5, or none",
+        tuple[int, ...]: "whole numbers with commas between them, such as 1,2,3, or none",
     }
     parts = [
         f"one of {', '.join(_choices(part))}" if _choices(part) else words.get(part, str(part))

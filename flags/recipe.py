@@ -22,7 +22,10 @@ def require(condition: bool, message: str) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Paper:
-    """Where an experiment comes from and the numbers printed there (fractions in 0..1)."""
+    """Where an experiment comes from and the numbers printed there.
+
+    Accuracies are fractions in 0..1, `bpc` is in bits per byte. `numbers` is empty where the paper has none.
+    """
 
     citation: str
     row: str  # "Table 2, EfficientNet-B0"
@@ -36,7 +39,7 @@ class Model:
     name: str  # one of tf_models.list_models()
 
     def options(self) -> dict[str, Any]:
-        """The keyword arguments of `tf_models.build_model`, without `num_classes` and `input_shape`."""
+        """The keyword arguments of `tf_models.build_model`, without those that the data set decides."""
         names = [field.name for field in dataclasses.fields(self) if field.name not in ("name", "resolution")]
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
@@ -94,11 +97,40 @@ class Images:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Optimizer:
-    """What all optimizers have: the coupled L2 of the papers, by which the loss gains weight_decay * sum(w^2) / 2.
+class Text:
+    """A text that a language model reads symbol by symbol (bytes or words), in parallel lanes.
 
-    `decayed` are the weights of that sum: kernels of convolutions and dense layers; every trainable weight outside
-    batch norm; or all.
+    A split is cut into lanes of equal length; hidden state and memory are carried along each. In training there are
+    `Train.global_batch` lanes. `segment_length` (the author's bptt) is the longest segment in symbols: in training the
+    lengths vary by the author's rule, in evaluation every segment has it. The lengths of the first pass are drawn from
+    `length_seed`, those of the second (`WarmUp.second_pass_epochs`), if there is one, from `second_pass_length_seed`.
+    """
+
+    name: str  # a builder of ours, or "synthetic_text"
+    train_split: str = "train"
+    validation_split: str | None = "validation"  # none: no evaluation on the way
+    test_split: str = "test"
+    segment_length: int
+    length_seed: int
+    second_pass_length_seed: int | None = None
+    validation_lanes: int
+    test_lanes: int
+
+    def __post_init__(self) -> None:
+        for field in ("segment_length", "validation_lanes", "test_lanes"):
+            value = getattr(self, field)
+            require(value >= 1, f"data.{field}={value}: must be 1 or more")
+        for field in ("length_seed", "second_pass_length_seed"):
+            value = getattr(self, field)
+            require(value is None or 0 <= value < 2**32, f"data.{field}={value}: must be from 0 to {2**32 - 1}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """What all optimizers have: weight decay, which is the coupled L2 of the papers unless a subclass says otherwise.
+
+    By it the loss gains `l2` * sum(w^2) / 2. `decayed` are the weights of that sum: kernels of convolutions and dense
+    layers; every trainable weight outside batch norm; or all.
     """
 
     weight_decay: float
@@ -106,6 +138,11 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         require(self.weight_decay >= 0, f"optimizer.weight_decay={self.weight_decay}: must be 0 or more")
+
+    @property
+    def l2(self) -> float:
+        """The coefficient of the loss's L2 term: 0 where weight decay is part of the optimizer's own update."""
+        return self.weight_decay
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,6 +170,36 @@ class Momentum(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.momentum < 1, f"optimizer.momentum={self.momentum}: must lie in [0, 1)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lamb(Optimizer):
+    """LAMB with a least trust (SHA-RNN, section 6.3): moments without bias correction, decay inside the update.
+
+    The update of a tensor, u = m / (sqrt(v) + epsilon) + weight_decay * w, is multiplied by the rate and by its trust
+    ratio, min(|w|, max_weight_norm) / |u|, or `min_trust` where that is larger.
+    """
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    min_trust: float
+    max_weight_norm: float
+    decayed: Literal["all"] = "all"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("beta_1", "beta_2"):
+            value = getattr(self, field)
+            require(0 <= value < 1, f"optimizer.{field}={value}: must lie in [0, 1)")
+        for field in ("epsilon", "max_weight_norm"):
+            value = getattr(self, field)
+            require(value > 0, f"optimizer.{field}={value}: must be positive")
+        require(self.min_trust >= 0, f"optimizer.min_trust={self.min_trust}: must be 0 or more")
+
+    @property
+    def l2(self) -> float:
+        return 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -192,14 +259,40 @@ class Stepwise:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class WarmUp:
+    """A constant rate after a linear warm-up: update s, counted from 1, has lr * min(s, warmup_steps) / warmup_steps.
+
+    With `cooldown_steps` c the factor of `lr` is less by clip((s - c) / c, 0, 1).
+    The last `second_pass_epochs` of `Train.epochs` begin again from the best weights so far, with a new optimizer
+    state, at second_pass_factor * lr, and with s counted anew.
+    """
+
+    lr: float
+    warmup_steps: int  # 1: none
+    cooldown_steps: int | None = None
+    second_pass_epochs: float = 0.0
+    second_pass_factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        for field in ("lr", "second_pass_factor"):
+            value = getattr(self, field)
+            require(value > 0, f"schedule.{field}={value}: must be positive")
+        require(self.warmup_steps >= 1, f"schedule.warmup_steps={self.warmup_steps}: must be 1 (no warm-up) or more")
+        cooldown, epochs = self.cooldown_steps, self.second_pass_epochs
+        require(cooldown is None or cooldown >= 1, f"schedule.cooldown_steps={cooldown}: must be 1 or more, or none")
+        require(epochs >= 0, f"schedule.second_pass_epochs={epochs}: must be 0 (no second pass) or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
     """How long, how much at once, and how often the run reports, evaluates and saves. `*_every` count steps.
 
-    Exactly one of `epochs` and `steps` is given. `micro_batches` splits what a replica sees in a step into that many
-    passes whose gradients add up. `batch_norm_batch` makes them more, so that batch norm never averages over more
-    examples than that: what a replica of the paper's machine saw. `ema_decay` 0 keeps no weight average; its effective
-    value at step t is min(ema_decay, (1 + t) / (10 + t)). With `exact_bn_statistics` the moving statistics of batch
-    norm are replaced, when training ends, by averages over one epoch of training batches.
+    `global_batch` counts images, or the lanes of a text. Exactly one of `epochs` and `steps` is given. `micro_batches`
+    splits what a replica sees in a step into that many passes whose gradients add up. `batch_norm_batch` makes them
+    more, so that batch norm never averages over more examples than that: what a replica of the paper's machine saw.
+    `ema_decay` 0 keeps no weight average; its effective value at step t is min(ema_decay, (1 + t) / (10 + t)). With
+    `exact_bn_statistics` the moving statistics of batch norm are replaced, when training ends, by averages over one
+    epoch of training batches.
     """
 
     global_batch: int
@@ -262,6 +355,16 @@ class Train:
         return max(1, int(round(self.epochs * self.steps_per_epoch(examples_per_epoch), 6)))
 
 
+NOT_FOR_TEXT = {  # fields of `Train` that mean nothing to a language model -> why
+    "label_smoothing": "a language model is trained on the plain cross-entropy of the next symbol",
+    "micro_batches": "lanes carry state from step to step; if memory is short, lower train.global_batch (fewer lanes) "
+    "or data.segment_length",
+    "batch_norm_batch": "a language model has no batch norm",
+    "exact_bn_statistics": "a language model has no batch norm",
+    "eval_batch": "a language model is evaluated in data.validation_lanes and data.test_lanes",
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One row of a paper's table, complete.
@@ -273,12 +376,12 @@ class Experiment:
 
     name: str
     summary: str
-    task: Literal["classification"]
+    task: Literal["classification", "language_modelling"]
     paper: Paper
     model: Model
-    data: Images
-    optimizer: RMSProp | Momentum
-    schedule: Exponential | Stepwise
+    data: Images | Text
+    optimizer: RMSProp | Momentum | Lamb
+    schedule: Exponential | Stepwise | WarmUp
     train: Train
     deviations: tuple[str, ...] = ()
     sample: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -286,19 +389,66 @@ class Experiment:
     synthetic: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        scales = self.data.test_scales
-        if self.data.test_protocol == "multi_scale" and min(scales) < self.model.resolution:
-            raise UserError(
-                f"data.test_scales={','.join(map(str, scales))}: none must be below "
-                f"model.resolution={self.model.resolution}, the part of an image that the network sees at once"
-            )
         validation = self.data.validation_split
         require(
-            self.train.select == "last" or validation not in (None, self.data.test_split),
+            self.train.select == "last" or self._has_held_out,
             f"train.select=best selects by data.validation_split={validation}: it must be given, "
             "and not be the test split",
         )
+        if isinstance(self.data, Text):
+            self._check_text()
+        else:
+            self._check_images()
+        if isinstance(self.schedule, WarmUp) and self.schedule.second_pass_epochs > 0:
+            self._check_second_pass()
+
+    @property
+    def _has_held_out(self) -> bool:
+        return self.data.validation_split not in (None, self.data.test_split)
+
+    def _check_images(self) -> None:
+        data = self.data
+        if data.test_protocol == "multi_scale" and min(data.test_scales) < self.model.resolution:
+            raise UserError(
+                f"data.test_scales={','.join(map(str, data.test_scales))}: none must be below "
+                f"model.resolution={self.model.resolution}, the part of an image that the network sees at once"
+            )
         require(
-            getattr(self.schedule, "drops", None) != "plateau" or validation is not None,
-            f"schedule.drops=plateau watches data.validation_split={validation}: it must be given",
+            getattr(self.schedule, "drops", None) != "plateau" or data.validation_split is not None,
+            f"schedule.drops=plateau watches data.validation_split={data.validation_split}: it must be given",
+        )
+
+    def _check_text(self) -> None:
+        for field, why in NOT_FOR_TEXT.items():
+            value, default = getattr(self.train, field), getattr(Train, field)
+            require(value == default, f"train.{field}={value}: {why}. Leave it at {str(default).lower()}.")
+        if isinstance(self.schedule, Stepwise):
+            require(
+                self.schedule.drops != "plateau" and self.schedule.warmup_lr is None,
+                "schedule.drops=plateau and schedule.warmup_lr watch the top-1 of images, which a language model has "
+                "not. Set schedule.drops=boundaries and schedule.warmup_lr=none.",
+            )
+
+    def _check_second_pass(self) -> None:
+        epochs, none = self.schedule.second_pass_epochs, "schedule.second_pass_epochs=0"
+        given = f"schedule.second_pass_epochs={epochs}"
+        require(
+            self.train.epochs is not None,
+            f"{given}: they are the last of train.epochs, but train.steps={self.train.steps} is given. "
+            f"Set {none}, or train.epochs in place of train.steps.",
+        )
+        require(
+            epochs < self.train.epochs,
+            f"{given}: they are the last of train.epochs={self.train.epochs}, and must be fewer. "
+            f"Set {none}, or more train.epochs.",
+        )
+        require(
+            self._has_held_out,
+            f"{given}: they begin from the best weights by data.validation_split={self.data.validation_split}, "
+            f"which must be given, and not be the test split. Set it, or {none}.",
+        )
+        require(
+            not isinstance(self.data, Text) or self.data.second_pass_length_seed is not None,
+            f"{given}: their segments have a seed of their own. Set data.second_pass_length_seed, such as 125, "
+            f"or {none}.",
         )

@@ -17,15 +17,25 @@ from flags.nearest import near
 from flags.recipe import Experiment
 
 HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
-FINISHED = ("evaluate", "export", "predict", "report")  # modes that read what a run left in its folder
+FINISHED = ("evaluate", "export", "predict", "generate", "report")  # modes that read what a run left in its folder
 ONLY_IN = {  # flags that mean nothing in other modes
     "json": ("describe", "evaluate", "benchmark"),
     "split": ("evaluate",),
     "ensemble": ("evaluate",),
     "runs": ("report",),
     "images": ("predict",),
+    "prompt": ("generate",),
+    "length": ("generate",),
+    "temperature": ("generate",),
+    "top_k": ("generate",),
+    "top_p": ("generate",),
     "profile": ("train",),
     "init_from": ("train", "evaluate", "export"),
+}
+TASK_OF = {"predict": "classification", "generate": "language_modelling"}  # mode -> the only task that has it
+DOES = {
+    "classification": "classifies images; --mode=predict says what is on them",
+    "language_modelling": "is a language model; --mode=generate lets it write",
 }
 ALONE = {  # flag -> others that it leaves no room for
     "ensemble": ("model_dir", "experiment", "data"),
@@ -64,6 +74,11 @@ class Run:
     ensemble: tuple[Run, ...] | None  # the finished runs whose mean is evaluated; this one is as the first of them
     runs: tuple[str, ...] | None  # glob patterns of run folders
     images: str | None
+    prompt: str  # "-": read it from stdin
+    length: int  # in bytes, or in words
+    temperature: float
+    top_k: int | None
+    top_p: float
     json: bool
     profile: tuple[int, int] | None
     quiet: bool
@@ -105,6 +120,7 @@ def parse(argv: Sequence[str]) -> Run | None:
         if len(given["ensemble"]) == 1:
             raise UserError(f"--ensemble={given['ensemble'][0]}: names one run. Name two or more, or use --model_dir.")
         members = tuple(_bound({**given, "model_dir": folder, "ensemble": None}, mode) for folder in given["ensemble"])
+        _check_ensemble(members)
         return dataclasses.replace(members[0], ensemble=members)
     return _bound(given, mode)
 
@@ -116,6 +132,7 @@ def _bound(given: Mapping[str, Any], mode: str) -> Run:
     if "experiment" not in given:
         raise UserError("--experiment is missing. Name one, such as --experiment=effnet_b0. See --list_experiments.")
     run = _run(given)
+    _check_task(run)
     _check_recipes(run)
     return run
 
@@ -175,8 +192,6 @@ def _check_modes(given: Mapping[str, Any], mode: str) -> None:
     for name, modes in ONLY_IN.items():
         if given.get(name) not in (None, False) and mode not in modes:
             raise UserError(f"--{name} means nothing in --mode={mode}. It belongs to --mode={' or '.join(modes)}.")
-    if mode == "predict" and "images" not in given:
-        raise UserError("--mode=predict: --images is missing. Name the files: --images='photos/*.jpg', quoted.")
     if mode == "evaluate" and given.get("init_from"):
         clash = next((name for name in ("model_dir", "ensemble") if given.get(name)), None)
         if clash:
@@ -205,6 +220,24 @@ def _run(given: Mapping[str, Any]) -> Run:
     values = {name: given.get(name, flag.default) for name, flag in flag_table.every_flag().items()}
     del values["list_experiments"]
     return Run(overrides=tuple(values.pop("set")), **values)
+
+
+def _check_task(run: Run) -> None:
+    """A mode fits what the experiment does, and has what it needs."""
+    task = catalog.get(run.experiment).task
+    if task != TASK_OF.get(run.mode, task):
+        raise UserError(f"--mode={run.mode}: {run.experiment} {DOES[task]}.")
+    if run.mode == "predict" and run.images is None:
+        raise UserError("--mode=predict: --images is missing. Name the files: --images='photos/*.jpg', quoted.")
+
+
+def _check_ensemble(members: Sequence[Run]) -> None:
+    for run in members:
+        if catalog.get(run.experiment).task != "classification":
+            raise UserError(
+                f"--ensemble: the run in {run.model_dir} is a language model, {run.experiment}; only classifiers of "
+                "images can be averaged. Evaluate it alone, with --model_dir."
+            )
 
 
 def _check_recipes(run: Run) -> None:

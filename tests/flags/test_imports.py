@@ -30,6 +30,7 @@ print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}))
         ["--exeriment=effnet_b0"],
         ["--experiment=effnet_b0", "--set=train.steps=10"],
         ["--experiment=effnet_b0", "--mode=describe", "--set=train.lr=1"],
+        ["--experiment=sha_rnn_enwik8", "--mode=generate", "--prompt=x"],
     ],
 )
 def test_no_answer_of_the_command_line_loads_tensorflow(arguments):

@@ -73,6 +73,8 @@ def set_fields(experiment, *texts):
         ("numbers=1,2.5, 3", (1.0, 2.5, 3.0)),
         ("numbers=4", (4.0,)),
         ("sides=224,256", (224, 256)),
+        ("sides=none", ()),
+        ("numbers=None", ()),
     ],
 )
 def test_a_text_becomes_a_value_of_the_fields_type(every_type, text, value):
@@ -99,6 +101,8 @@ def test_a_text_becomes_a_value_of_the_fields_type(every_type, text, value):
         ("maybe_whole=x", ["whole number", "or none"]),
         ("numbers=1,,2", ["commas"]),
         ("numbers=1,x", ["commas"]),
+        ("numbers=1,none", ["commas", "or none"]),
+        ("numbers=", ["commas", "or none"]),
         ("sides=1.5", ["whole numbers", "commas"]),
         ("words=b", ["cannot be set"]),
         ("table=b", ["cannot be set"]),
@@ -285,6 +289,12 @@ def test_the_value_that_a_difference_shows_is_what_set_takes(effnet):
     texts = [line.replace(": ", "=").partition("=") for line in lines]
     again = set_fields(effnet, *(f"{path}={rest.partition(' -> ')[2]}" for path, _, rest in texts))
     assert again == changed
+
+
+def test_no_numbers_at_all_are_shown_as_set_takes_them(every_type):
+    empty = set_fields(every_type, "model.sides=none")
+    lines = overrides.difference(overrides.flatten(every_type), overrides.flatten(empty))
+    assert lines == ["model.sides: 1 -> none"]
 
 
 def test_a_difference_is_a_line_for_each_field(effnet):

@@ -11,6 +11,7 @@ from flags import flag_table, run
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
 B0 = "--experiment=effnet_b0"
+SHA = "--experiment=sha_rnn_enwik8"
 
 
 def parse(*arguments):
@@ -49,6 +50,11 @@ def test_an_experiment_alone_trains_with_every_default():
         "ensemble": None,
         "runs": None,
         "images": None,
+        "prompt": "",
+        "length": 1000,
+        "temperature": 1.0,
+        "top_k": None,
+        "top_p": 0.98,
         "json": False,
         "profile": None,
         "quiet": False,
@@ -96,10 +102,30 @@ def test_a_flag_sets_its_field(arguments, field, value):
     assert getattr(parse(B0, *arguments), field) == value
 
 
+@pytest.mark.parametrize(
+    ("flag", "field", "value"),
+    [
+        ("--prompt=Once upon a time", "prompt", "Once upon a time"),
+        ("--prompt=", "prompt", ""),
+        ("--prompt=-", "prompt", "-"),
+        ("--prompt=two\nlines, an é", "prompt", "two\nlines, an é"),
+        ("--prompt=--seed=3", "prompt", "--seed=3"),
+        ("--length=20", "length", 20),
+        ("--temperature=.5", "temperature", 0.5),
+        ("--top_k=40", "top_k", 40),
+        ("--top_p=1", "top_p", 1.0),
+        ("--seed=9", "seed", 9),
+    ],
+)
+def test_a_flag_of_generate_sets_its_field(flag, field, value):
+    assert getattr(parse(SHA, "--mode=generate", flag), field) == value
+
+
 def test_every_mode_of_the_table_is_accepted():
     for mode in flag_table.MODES:
         images = ["--images=*.png"] if mode == "predict" else []
-        assert parse(B0, f"--mode={mode}", *images).mode == mode
+        experiment = SHA if mode == "generate" else B0
+        assert parse(experiment, f"--mode={mode}", *images).mode == mode
 
 
 def test_flags_may_come_from_a_file(empty_folder):
@@ -203,6 +229,27 @@ def test_list_experiments_as_json_prints_one_object_and_ends(capsys):
         (["--mode=evaluate", "--init_from=x", "--ensemble=a,b"], ["--init_from", "leave --ensemble out"]),
         (["--mode=evaluate", "--ensemble=a"], ["--ensemble=a", "two or more"]),
         ([B0, "--mode=predict"], ["--images is missing", "--images='photos/*.jpg'"]),
+        ([B0, "--mode=generate"], ["--mode=generate: effnet_b0 classifies images", "--mode=predict"]),
+        ([SHA, "--mode=predict"], ["--mode=predict: sha_rnn_enwik8 is a language model", "--mode=generate"]),
+        ([SHA, "--mode=predict", "--images=x"], ["is a language model", "--mode=generate"]),
+        ([SHA, "--prompt=x"], ["--prompt", "--mode=train", "belongs to --mode=generate"]),
+        ([SHA, "--prompt="], ["--prompt", "belongs to --mode=generate"]),
+        ([SHA, "--mode=evaluate", "--length=5"], ["--length", "belongs to --mode=generate"]),
+        ([SHA, "--mode=export", "--temperature=1"], ["--temperature", "belongs to --mode=generate"]),
+        ([SHA, "--top_k=5"], ["--top_k", "belongs to --mode=generate"]),
+        ([SHA, "--top_p=0.5"], ["--top_p", "belongs to --mode=generate"]),
+        ([SHA, "--mode=generate", "--length=0"], ["--length=0: ", "from 1"]),
+        ([SHA, "--mode=generate", "--length=1e3"], ["--length=1e3: ", "whole number"]),
+        ([SHA, "--mode=generate", "--top_k=0"], ["--top_k=0: ", "from 1"]),
+        ([SHA, "--mode=generate", "--temperature=0"], ["--temperature=0: ", "above 0"]),
+        ([SHA, "--mode=generate", "--temperature=hot"], ["--temperature=hot: ", "a number"]),
+        ([SHA, "--mode=generate", "--temperature=nan"], ["--temperature=nan: ", "above 0"]),
+        ([SHA, "--mode=generate", "--temperature=inf"], ["--temperature=inf: ", "above 0"]),
+        ([SHA, "--mode=generate", "--top_p=0"], ["--top_p=0: ", "at most 1"]),
+        ([SHA, "--mode=generate", "--top_p=1.1"], ["--top_p=1.1: ", "at most 1"]),
+        ([SHA, "--mode=generate", "--json"], ["--json", "--mode=generate"]),
+        ([SHA, "--mode=generate", "--init_from=x"], ["--init_from", "--mode=generate"]),
+        (["generate"], ["Write --mode=generate"]),
         (["--mode=evaluate"], ["--mode=evaluate", "--model_dir", "--experiment"]),
         (["--mode=evaluate", "--model_dir=nowhere"], ["--model_dir=nowhere", "config.json"]),
         (["effnet_b0"], ["effnet_b0: not a flag", "--experiment=effnet_b0"]),
@@ -244,6 +291,31 @@ def test_a_finished_run_says_itself_what_it_is(mode):
     found = parse(f"--mode={mode}", "--model_dir=out")
     assert (found.experiment, found.data, found.seed, found.model_dir) == ("effnet_b1", "sample", 3, "out")
     assert found.recipe_for("sample").train.steps == 7
+
+
+def test_generate_finds_a_finished_run_and_its_seed():
+    write_config("out", experiment="sha_rnn_enwik8", overrides=["model.width=256"])
+    found = parse("--mode=generate", "--model_dir=out", "--prompt=The ")
+    assert (found.experiment, found.data, found.seed) == ("sha_rnn_enwik8", "sample", 3)
+    assert parse("--mode=generate", "--model_dir=out", "--seed=8").seed == 8
+
+
+@pytest.mark.parametrize(
+    ("mode", "experiment", "instead"),
+    [("generate", "effnet_b1", "--mode=predict"), ("predict", "sha_rnn_enwik8", "--mode=generate")],
+)
+def test_a_finished_run_of_another_kind_is_refused(mistake_of, mode, experiment, instead):
+    write_config("out", experiment=experiment, overrides=[])
+    message = mistake_of(parse, f"--mode={mode}", "--model_dir=out")
+    assert message.startswith(f"--mode={mode}: {experiment} ") and instead in message
+
+
+def test_runs_of_a_language_model_have_no_mean(mistake_of):
+    for folder in ("a", "b"):
+        write_config(folder, experiment="sha_rnn_enwik8", overrides=[])
+    message = mistake_of(parse, "--mode=evaluate", "--ensemble=a,b")
+    assert message.startswith("--ensemble: the run in a is a language model, sha_rnn_enwik8")
+    assert "--model_dir" in message
 
 
 def test_predict_finds_a_finished_run_too():

@@ -25,7 +25,7 @@ def train(schedule, errors):
     rates = []
     for step, error in enumerate(errors):
         rates.append(float(schedule(step)))
-        schedule.after_step(tf.constant(step, tf.int64), tf.constant(1 - error))
+        schedule.after_step(tf.constant(step, tf.int64), {"top1": tf.constant(1 - error)})
     return rates
 
 
@@ -50,7 +50,7 @@ def test_a_warm_up_goes_on_from_its_variables():
     rest = []
     for step in range(130, 250):
         rest.append(float(second(step)))
-        second.after_step(tf.constant(step, tf.int64), tf.constant(1 - errors[step]))
+        second.after_step(tf.constant(step, tf.int64), {"top1": tf.constant(1 - errors[step])})
     assert begun + rest == unbroken
 
 
@@ -98,7 +98,7 @@ def test_two_replicas_hold_the_same_warm_up(two_replicas):
 
     @tf.function
     def step(number):
-        two_replicas.run(lambda: schedule.after_step(number, tf.constant(0.9)))
+        two_replicas.run(lambda: schedule.after_step(number, {"top1": tf.constant(0.9)}))
 
     for number in range(100):
         step(tf.constant(number, tf.int64))

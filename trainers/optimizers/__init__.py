@@ -1,18 +1,30 @@
-"""What Keras lacks among optimizers: fused updates, TensorFlow 1's RMSProp, the papers' schedules, weight averages."""
+"""What Keras lacks among optimizers: fused updates, the papers' RMSProp, LAMB and schedules, weight averages."""
 
 from __future__ import annotations
 
 import keras
 
-from flags.recipe import Momentum, RMSProp
+from flags.recipe import Lamb, Momentum, RMSProp
+from trainers.optimizers.lamb import LambMinTrust
 from trainers.optimizers.momentum import FusedSGD
 from trainers.optimizers.rmsprop import RMSPropTF1
 
 
 def build_optimizer(
-    recipe: RMSProp | Momentum, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+    recipe: RMSProp | Momentum | Lamb, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a recipe. Weight decay is not in it: the loop adds the papers' coupled L2 to the gradients."""
+    """The optimizer of a recipe. The papers' coupled L2 is not in it: the loop adds that to the gradients."""
+    if isinstance(recipe, Lamb):
+        return LambMinTrust(
+            learning_rate=learning_rate,
+            beta_1=recipe.beta_1,
+            beta_2=recipe.beta_2,
+            epsilon=recipe.epsilon,
+            min_trust=recipe.min_trust,
+            max_weight_norm=recipe.max_weight_norm,
+            decay=recipe.weight_decay,
+            name="lamb",
+        )
     if isinstance(recipe, Momentum):
         return FusedSGD(learning_rate=learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, name="sgd")
     return RMSPropTF1(

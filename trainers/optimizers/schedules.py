@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
 
-from flags.recipe import Exponential, Stepwise
+from flags.recipe import Exponential, Stepwise, WarmUp
 
 # A boundary such as 5 * 748.8 is a whole number of steps, but not to the last bit of a float64.
 _ROUNDING = 1e-12
 _WARMUP_WINDOW = 100  # updates whose mean training error decides whether the warm-up goes on
 
 
-def build_schedule(recipe: Exponential | Stepwise, *, global_batch: int, steps_per_epoch: float) -> Schedule:
+def build_schedule(
+    recipe: Exponential | Stepwise | WarmUp,
+    *,
+    global_batch: int,
+    steps_per_epoch: float,
+    second_pass_step: int | None = None,
+) -> Schedule:
     """The schedule of a recipe, for one global batch. Make it in the strategy's scope: it may have variables.
 
     Args:
         steps_per_epoch: examples / global_batch. It may be fractional, as in EfficientNet's official code: there
             350 epochs of 1,281,167 images at batch 4096 are 109,474 steps, and boundaries fall between steps.
+        second_pass_step: the updates before the second pass of a `WarmUp`; None: there is none.
     """
+    if isinstance(recipe, WarmUp):
+        return WarmUpRate(recipe, second_pass_step)
     if isinstance(recipe, Stepwise):
         return StepwiseRate(recipe)
     return WarmedExponential(
@@ -44,12 +54,12 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         """What a checkpoint must hold to go on with the same rates."""
         return []
 
-    def after_step(self, step: tf.Tensor, top1: tf.Tensor) -> None:
-        """Tells of an update, in every replica: its number from 0, and the top-1 of its batch."""
+    def after_step(self, step: tf.Tensor, numbers: Mapping[str, tf.Tensor]) -> None:
+        """Tells of an update, in every replica: its number from 0, and its batch's mean of each metric of the task."""
         return  # AutoGraph takes no function that is a docstring alone
 
-    def after_evaluation(self, top1: float) -> None:
-        """Tells of an evaluation on the way; outside `strategy.run`."""
+    def after_evaluation(self, value: float) -> None:
+        """Tells of an evaluation on the way, by the metric that the task selects by; outside `strategy.run`."""
 
     def marked_steps(self, total_steps: int) -> list[tuple[int, str, float]]:
         """The steps of a run at which the rate is worth a look, with labels and rates, as far as they can be told."""
@@ -137,27 +147,27 @@ class StepwiseRate(Schedule):
             return rate
         return tf.where(self._is_warming > 0, self.recipe.warmup_lr, rate)
 
-    def after_step(self, step, top1):
+    def after_step(self, step, numbers):
         if self.recipe.warmup_lr is None:
             return
-        total = self._error_sum + (1 - top1)
+        total = self._error_sum + (1 - numbers["top1"])
         is_full = tf.equal((step + 1) % _WARMUP_WINDOW, 0)
         ends = is_full & (total / _WARMUP_WINDOW < self.recipe.warmup_error)
         self._is_warming.assign(tf.where(ends, 0.0, self._is_warming))
         self._error_sum.assign(tf.where(is_full, 0.0, total))
 
-    def after_evaluation(self, top1):
+    def after_evaluation(self, value):
         if not self._on_plateau:
             return
         drops, best, waited = (v.numpy() for v in (self._drops, self._best, self._waited))
-        if top1 >= best + self.recipe.min_improvement:
-            best, waited = top1, 0
+        if value >= best + self.recipe.min_improvement:
+            best, waited = value, 0
         else:
             waited += 1
         if waited >= self.recipe.patience and drops < len(self.recipe.boundaries):
             drops, waited = drops + 1, 0
-        for variable, value in zip((self._drops, self._best, self._waited), (drops, best, waited)):
-            variable.assign(value)
+        for variable, new in zip((self._drops, self._best, self._waited), (drops, best, waited)):
+            variable.assign(new)
 
     def marked_steps(self, total_steps):
         recipe = self.recipe
@@ -182,6 +192,55 @@ class StepwiseRate(Schedule):
     def from_config(cls, config):
         values = config["recipe"]
         return cls(Stepwise(**{**values, "boundaries": tuple(values["boundaries"])}))
+
+
+@keras.saving.register_keras_serializable(package="trainers")
+class WarmUpRate(Schedule):
+    """`flags.recipe.WarmUp` at work: s counts updates from 1, so that the very first has lr / warmup_steps.
+
+    The rate of update s is lr * (min(s, warmup_steps) / warmup_steps - clip((s - cooldown) / cooldown, 0, 1)), never
+    below 0, in float64. After `second_pass_step` updates s counts anew and `second_pass_factor` multiplies the rate.
+    """
+
+    def __init__(self, recipe: WarmUp, second_pass_step: int | None = None):
+        self.recipe = recipe
+        self.second_pass_step = second_pass_step
+
+    def __call__(self, step):
+        """The rate of the update that follows `step` updates; float32 []."""
+        recipe, step = self.recipe, tf.cast(step, tf.float64)
+        lr = tf.constant(recipe.lr, tf.float64)
+        if self.second_pass_step is not None:
+            is_second = step >= self.second_pass_step
+            lr = tf.where(is_second, recipe.second_pass_factor * lr, lr)
+            step = tf.where(is_second, step - self.second_pass_step, step)
+        update = step + 1
+        factor = tf.minimum(update / recipe.warmup_steps, 1)
+        if recipe.cooldown_steps is not None:
+            cooled = (update - recipe.cooldown_steps) / recipe.cooldown_steps
+            factor = tf.maximum(factor - tf.clip_by_value(cooled, 0, 1), 0)
+        return tf.cast(lr * factor, tf.float32)
+
+    def marked_steps(self, total_steps):
+        """Of each pass its start, the first update at the full rate and the first of the cooldown; the last step."""
+        second = total_steps if self.second_pass_step is None else min(self.second_pass_step, total_steps)
+        marks = self._marks_of_pass(0, second, "start") | self._marks_of_pass(second, total_steps, "second pass")
+        marks[total_steps - 1] = "last step"
+        return [(step, label, float(self(step))) for step, label in sorted(marks.items())]
+
+    def _marks_of_pass(self, first: int, end: int, label: str) -> dict[int, str]:
+        """The labels of steps from `first` up to `end`."""
+        marks = {first + self.recipe.warmup_steps - 1: "end of warm-up", first: label}
+        if self.recipe.cooldown_steps is not None:
+            marks[first + self.recipe.cooldown_steps] = "cooldown"
+        return {step: name for step, name in marks.items() if step < end}
+
+    def get_config(self):
+        return {"recipe": dataclasses.asdict(self.recipe), "second_pass_step": self.second_pass_step}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(WarmUp(**config["recipe"]), config["second_pass_step"])
 
 
 def _variable(value: float, name: str) -> tf.Variable:
