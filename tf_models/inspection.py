@@ -9,7 +9,13 @@ import keras
 from keras import layers
 
 from tf_models.deep_graphs import deep_graphs
+from tf_models.layers.boom import FoldChunks, quick_gelu
+from tf_models.layers.lstm import LSTM
+from tf_models.layers.memory_attention import MemoryAttention
 from tf_models.layers.shortcut import ZeroPaddedIdentity
+from tf_models.layers.standardise import ScaleAndShift, Standardise
+from tf_models.layers.tied_embedding import TiedEmbedding
+from tf_models.sha_rnn import CountRows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +31,24 @@ class Parameters:
 
 
 @dataclasses.dataclass(frozen=True)
+class ShaRnnParameters:
+    """How many parameters the author's code of SHA-RNN defines for a network.
+
+    Attributes:
+        as_defined: all of them; some, which ours has not, it never uses.
+        collapsed: those that are left when each value gate is folded into a constant vector, as the paper counts.
+    """
+
+    as_defined: int
+    collapsed: int
+
+
+@dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """One layer: `output_shape` has None for the batch, `parameters` counts all its weights, trained or not."""
+    """One layer: `parameters` counts all its weights, trained or not.
+
+    `output_shape` has None for the batch, and for the time of a language model; of several outputs it is the first's.
+    """
 
     name: str
     type: str
@@ -40,11 +62,27 @@ def parameters(model: keras.Model) -> Parameters:
     return Parameters(trainable=_size(model.trainable_weights), non_trainable=_size(model.non_trainable_weights))
 
 
+def sha_rnn_parameters(model: keras.Model) -> ShaRnnParameters:
+    """Counts the parameters of a `sha_rnn` as its author's code defines them.
+
+    Beyond ours: six layer norms in every block, used or not, and four unused vectors in every attention.
+    """
+    attentions = _of_type(model, MemoryAttention)
+    width = model.output["hidden"].shape[-1]
+    unused_norms = 6 * len(_of_type(model, LSTM)) - len(_of_type(model, ScaleAndShift))
+    as_defined = parameters(model).total + 2 * width * unused_norms + 4 * width * len(attentions)
+    folded = sum(_size([layer.value_kernel, layer.value_bias]) for layer in attentions if not layer.collapsed)
+    return ShaRnnParameters(as_defined=as_defined, collapsed=as_defined - folded)
+
+
 def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> int:
     """Counts the multiplications with a weight, each with its addition, that one example takes.
 
     That is convolutions and matrix products, padding counted like pixels; no biases, normalisation, activations or
     pooling. It is what the EfficientNet paper calls FLOPS.
+
+    Of a language model it is what one symbol takes with full memories, whose rows count as weights, once as keys and
+    once as values; of a split softmax all parts count. What is done once a step, such as value gates, does not.
 
     Args:
         model: a functional model.
@@ -61,6 +99,7 @@ def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None) 
     if input_shape is not None and tuple(input_shape) != tuple(model.input.shape[1:]):
         with deep_graphs():
             model = keras.models.clone_model(model, input_tensors=keras.Input(tuple(input_shape)))
+    time = 1 if _reads_text(model) else None
     rows = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -69,34 +108,51 @@ def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None) 
             row = LayerRow(
                 name=layer.name,
                 type=type(layer).__name__,
-                output_shape=layer.output.shape,
+                output_shape=_list(layer.output)[0].shape,
                 parameters=_size(layer.weights),
-                multiply_adds=_layer_multiply_adds(layer),
+                multiply_adds=_layer_multiply_adds(layer, time),
             )
             rows.append(row)
     return rows
 
 
-def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4) -> int:
+def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4, time: int | None = None) -> int:
     """Estimates what one training step on `batch` examples keeps in memory between forward and backward pass, in bytes.
 
     Assumes that every tensor which the gradient of some layer reads is kept once, at `element_bytes` an element: the
     inputs of convolutions, dense layers, normalisation, activations and products; of ReLU the output, which the next
     layer reads too. Sums, global poolings and shape changes keep nothing; dropout's masks (one number an example, or
     pooled features) and the kernels' own room are left out.
+
+    Of a language model there are also, of every symbol: an LSTM's four gates, cell and hidden state, attention's
+    weights over the whole memory, Boom's middle and its gate, the scores of the softmax (of one with splits, the
+    head's), and the masks of dropout, which are as large as what they are multiplied with. States, scores and what is
+    standardised take 4 bytes at least.
+
+    Args:
+        time: the symbols of an example's segment, where the model is a language model.
+
+    Raises:
+        ValueError: sizes are unknown.
     """
+    if _reads_text(model) and time is None:
+        raise ValueError(f"time=None: must be given, for {model.name!r} reads segments of any length")
     kept = {
         id(tensor): tensor
         for layer in model.layers
         if not isinstance(layer, (layers.InputLayer, keras.Model, *_KEEP_NOTHING))
-        for tensor in _list(layer.output if _is_relu(layer) else layer.input)
+        for tensor in _read_by_gradient(layer)
     }
     inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    elements = sum(_elements(tensor.shape[1:], model.name) for tensor in kept.values())
-    return batch * element_bytes * elements + sum(activation_bytes(part, batch, element_bytes) for part in inner)
+    elements = sum(_elements(tensor.shape[1:], model.name, time) for tensor in kept.values())
+    inside = sum(_bytes_inside(layer, time, element_bytes) for layer in model.layers) if _reads_text(model) else 0
+    of_inner = sum(activation_bytes(part, batch, element_bytes) for part in inner)
+    return batch * (element_bytes * elements + inside) + of_inner
 
 
 _KEEP_NOTHING = (
+    CountRows,
+    FoldChunks,
     layers.Add,
     layers.Dropout,
     layers.Flatten,
@@ -106,30 +162,80 @@ _KEEP_NOTHING = (
     layers.ZeroPadding2D,
     ZeroPaddedIdentity,
 )
-_NORMS = (layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization)
+_NORMS = (layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization, ScaleAndShift)
 
 
-def _layer_multiply_adds(layer: keras.Layer) -> int:
+def _layer_multiply_adds(layer: keras.Layer, time: int | None) -> int:
+    """Args: time: what stands for a time that is not known."""
     if not layer.weights or isinstance(layer, _NORMS):
         return 0
+    positions = _list(layer.output)[0].shape[1:-1]
     if isinstance(layer, (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D)):
-        channels_last = layer.data_format == "channels_last"
-        positions = layer.output.shape[1:-1] if channels_last else layer.output.shape[2:]
+        if layer.data_format != "channels_last":
+            positions = layer.output.shape[2:]
+        each = _size([layer.kernel])
     elif isinstance(layer, layers.Dense):
-        positions = layer.output.shape[1:-1]
+        each = _size([layer.kernel])
+    elif isinstance(layer, LSTM):
+        each = _size([layer.kernel, layer.recurrent_kernel])
+    elif isinstance(layer, MemoryAttention):
+        _, memory = layer.output
+        each = _size([layer.query_kernel]) + 2 * math.prod(memory.shape[1:])
+    elif isinstance(layer, TiedEmbedding):
+        each = _size([layer.embeddings, *([layer.tombstones] if layer.splits else [])])
     else:
         raise ValueError(f"layer {layer.name!r}: multiply_adds does not know how to count a {type(layer).__name__}")
-    return math.prod(layer.kernel.shape) * _elements(positions, layer.name)
+    return each * _elements(positions, layer.name, time)
+
+
+def _read_by_gradient(layer: keras.Layer) -> list:
+    """What a layer's gradient reads of its inputs and outputs."""
+    if isinstance(layer, Standardise) or _is_relu(layer):
+        return _list(layer.output)
+    return _list(layer.input)
+
+
+def _bytes_inside(layer: keras.Layer, time: int, element_bytes: int) -> int:
+    """What a language model's layer keeps of `time` symbols of an example, besides its inputs and outputs."""
+    exact = max(element_bytes, 4)
+    masks = 1 if getattr(layer, "rate", 0) else 0  # of dropout
+    if isinstance(layer, LSTM):
+        return exact * time * 6 * layer.units
+    if isinstance(layer, Standardise):
+        return exact * time * layer.output.shape[-1] if exact > element_bytes else 0  # else it is the output
+    if isinstance(layer, layers.Dense) and layer.activation is quick_gelu:
+        return element_bytes * time * 2 * layer.units
+    if isinstance(layer, layers.Dropout):
+        return element_bytes * time * masks * layer.output.shape[-1]
+    if isinstance(layer, MemoryAttention):
+        size, width = layer.output[1].shape[1:]
+        # Queries before and after their gates, the mix, two masks; weights, their mask, their product; values.
+        return element_bytes * (time * (3 + 2 * masks) * width + time * (1 + 2 * masks) * size + size * width)
+    if isinstance(layer, TiedEmbedding):
+        scores = layer.splits[0] + len(layer.splits) if layer.splits else layer.num_symbols
+        return time * (element_bytes * layer.width + exact * scores)
+    return 0
 
 
 def _is_relu(layer: keras.Layer) -> bool:
     return isinstance(layer, layers.Activation) and layer.activation is keras.activations.relu
 
 
-def _elements(shape, owner: str) -> int:
-    if None in shape:
+def _reads_text(model: keras.Model) -> bool:
+    """Whether it is a language model: its time is not known, and counts are of one symbol."""
+    return any(tensor.name == "tokens" for tensor in model.inputs)
+
+
+def _of_type(model: keras.Model, kind: type) -> list:
+    return [layer for layer in model.layers if isinstance(layer, kind)]
+
+
+def _elements(shape, owner: str, time: int | None = None) -> int:
+    """Args: time: what stands for a size that is not known."""
+    sizes = [time if size is None else size for size in shape]
+    if None in sizes:
         raise ValueError(f"input_shape=None: must be given, for {owner!r} was built for inputs of any size")
-    return math.prod(shape)
+    return math.prod(sizes)
 
 
 def _list(tensors) -> list:

@@ -2,7 +2,8 @@
 
 Three things are measured in turn, window by window, so that a machine whose speed drifts treats them alike: the loop
 on real input; the loop on one batch again and again; and a bare compiled step on that same batch, called from Python,
-with what the recipe asks of a step (forward, backward, L2, update, weight average) and nothing else.
+with what the recipe asks of a step (forward, backward, L2, clipping, update, weight average) and nothing else. Speed
+is in examples a second, or in bytes or words of a text, whose one batch is a segment of full length.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import tensorflow as tf
 from flags.run import Run
 from tf_models.layers import noise
 from trainers import strategy as strategies
-from trainers.build import build_loop, build_state, training_batches, training_data
+from trainers.build import build_loop, build_state, training_batches
+from trainers.data import segments
 from trainers.loop import is_decayed
 from trainers.session import Session, open_session
 from trainers.state import TrainState
@@ -29,7 +31,7 @@ WINDOW_SECONDS = 4.0
 
 
 def benchmark(run: Run) -> None:
-    """Prints examples per second of the loop, of a bare step on the same batch, and of the input alone."""
+    """Prints the speed of the loop, of a bare step on the same batch, and of the input alone."""
     session = open_session(run)
     numbers = measure(session)
     if run.json:
@@ -46,45 +48,90 @@ def measure(session: Session) -> dict[str, float | int | str]:
     began = time.perf_counter()
     state = build_state(session)
     loop = build_loop(session, state)
-    real = iter(training_data(session, first_step=0))
-    loop.run(real, 1)
+    real = RealInput(session)
+    loop.run(real.iterator, real.advance(1))
     seconds_to_first_step = time.perf_counter() - began
 
-    same = _same_batch(session)
+    same = same_batch(session)
     repeated = iter(session.strategy.distribute_datasets_from_function(lambda _: same.repeat()))
     fixed = next(repeated)
     bare = _bare_step(session, state)
     seconds = _in_turn(
         {
-            "loop": lambda steps: loop.run(real, steps),
+            "loop": lambda steps: loop.run(real.iterator, real.advance(steps)),
             "same": lambda steps: loop.run(repeated, steps),
             "bare": lambda steps: _call(bare, fixed, steps),
         }
     )
+    units = f"{session.task.unit}s"
     batch = session.recipe.train.global_batch
     median = {name: statistics.median(times) for name, times in seconds.items()}
+    speeds = [seen / taken for seen, taken in zip(real.units_per_step[-WINDOWS:], seconds["loop"])]
     return {
         "experiment": session.recipe.name,
         "data": session.data,
         "precision": session.precision,
         "replicas": session.strategy.num_replicas_in_sync,
         "global_batch": batch,
-        "examples_per_second": batch / median["loop"],
+        f"{units}_per_second": statistics.median(speeds),
         "step_seconds": median["loop"],
-        "examples_per_second_same_batch": batch / median["same"],
-        "examples_per_second_bare_step": batch / median["bare"],
+        f"{units}_per_second_same_batch": batch * _longest(session) / median["same"],
+        f"{units}_per_second_bare_step": batch * _longest(session) / median["bare"],
         "loop_share": statistics.median(bare / same for bare, same in zip(seconds["bare"], seconds["same"])),
-        "input_examples_per_second": batch / _input_seconds(session),
+        f"input_{units}_per_second": _mean_units(session) / _input_seconds(session),
         "seconds_to_first_step": seconds_to_first_step,
         "peak_memory_mb": _peak_memory_mb(session),
         "traces": loop.traces,
     }
 
 
-def _same_batch(session: Session) -> tf.data.Dataset:
-    """One replica's first batch, held in memory."""
+class RealInput:
+    """The run's own batches, and how many examples, bytes or words there were in a step of each call of the loop.
+
+    The segments of a text that come to their end begin again.
+    """
+
+    def __init__(self, session: Session):
+        batch = session.recipe.train.global_batch
+        self.iterator = iter(
+            session.strategy.distribute_datasets_from_function(
+                lambda context: training_batches(session, 0, batch, context).repeat()
+            )
+        )
+        self.units_per_step: list[float] = []
+        self._session = session
+        self._step = 0
+
+    def advance(self, steps: int) -> int:
+        """Notes what the next `steps` steps, which are returned, will see."""
+        session = self._session
+        places = [step % session.total_steps for step in range(self._step, self._step + steps)]
+        self.units_per_step.append(sum(session.units(place, 1) for place in places) / steps)
+        self._step += steps
+        return steps
+
+
+def _longest(session: Session) -> int:
+    """Symbols of a segment of full length; an image counts 1."""
+    if session.recipe.task == "language_modelling":
+        return min(session.recipe.data.segment_length, session.task.lanes.shape[1] - 1)
+    return 1
+
+
+def _mean_units(session: Session) -> float:
+    """How many examples, bytes or words a step of the run sees."""
+    return session.units(0, session.total_steps) / session.total_steps
+
+
+def same_batch(session: Session) -> tf.data.Dataset:
+    """One replica's first batch, held in memory; of a text a segment of full length."""
     replica_batch = session.recipe.train.global_batch // session.strategy.num_replicas_in_sync
-    return training_batches(session, 0, replica_batch, tf.distribute.InputContext()).take(1).cache()
+    context = tf.distribute.InputContext()
+    if session.recipe.task == "language_modelling":
+        lanes = session.task.lanes[:replica_batch, : _longest(session) + 1]
+        one = segments.fixed_segments(lanes.shape[1], _longest(session))
+        return segments.batches(lanes, one, context=context).cache()
+    return training_batches(session, 0, replica_batch, context).take(1).cache()
 
 
 def _bare_step(session: Session, state: TrainState) -> Callable:
@@ -94,7 +141,7 @@ def _bare_step(session: Session, state: TrainState) -> Callable:
 
     def gradients_of(batch, step):
         with noise.draws(tf.stack([step, step]), 0), tf.GradientTape() as tape:
-            losses, _ = session.task.losses(state.model, batch, training=True)
+            losses, _ = session.task.losses(state.network, batch, training=True)
             objective = tf.reduce_sum(losses) / recipe.train.global_batch
         return tape.gradient(objective, variables)
 
@@ -105,10 +152,15 @@ def _bare_step(session: Session, state: TrainState) -> Callable:
         gradients = gradients_of(batch, tf.identity(state.step))
         if replicas > 1:
             gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if recipe.optimizer.l2:
+            gradients = [
+                g + recipe.optimizer.l2 * v if is_decayed(v, recipe.optimizer.decayed) else g
+                for g, v in zip(gradients, variables)
+            ]
+        if recipe.train.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, recipe.train.clip_norm)
         lr = state.optimizer.learning_rate
         for gradient, variable in zip(gradients, variables):
-            if is_decayed(variable, recipe.optimizer.decayed):
-                gradient += recipe.optimizer.weight_decay * variable
             state.optimizer.update_step(gradient, variable, lr)
         state.optimizer.iterations.assign_add(1)
         if state.average is not None:
@@ -143,7 +195,8 @@ def _seconds(run: Callable[[int], object], steps: int) -> float:
 
 def _input_seconds(session: Session) -> float:
     """Seconds a global batch of the input pipeline alone, nothing else running: the median over batches."""
-    batches = iter(training_batches(session, 0, session.recipe.train.global_batch, tf.distribute.InputContext()))
+    batch = session.recipe.train.global_batch
+    batches = iter(training_batches(session, 0, batch, tf.distribute.InputContext()).repeat())
     times, until = [], time.perf_counter() + 2 * WINDOW_SECONDS
     while len(times) < 10 or time.perf_counter() < until:
         times.append(_seconds(lambda _: next(batches), 1))

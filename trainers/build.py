@@ -6,7 +6,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from trainers.data import stream
+from trainers.carried import CarriedModel
+from trainers.data import segments, stream
 from trainers.loop import TrainLoop
 from trainers.optimizers import build_optimizer
 from trainers.optimizers.loss_scale import LossScale
@@ -22,6 +23,7 @@ def build_state(session: Session) -> TrainState:
     with session.strategy.scope():
         model = session.task.build_model()
         schedule = session.build_schedule()
+        carries_state = session.recipe.task == "language_modelling"
         optimizer = build_optimizer(session.recipe.optimizer, schedule)
         optimizer.build(model.trainable_variables)
         return TrainState(
@@ -32,6 +34,7 @@ def build_state(session: Session) -> TrainState:
             if ema_decay
             else None,
             loss_scale=LossScale() if session.precision == "mixed_float16" else None,
+            carried=CarriedModel(session.strategy, model, session.recipe.train.global_batch) if carries_state else None,
         )
 
 
@@ -41,7 +44,7 @@ def build_loop(session: Session, state: TrainState) -> TrainLoop:
         task=session.task,
         state=state,
         recipe=session.recipe.train,
-        weight_decay=session.recipe.optimizer.weight_decay,
+        weight_decay=session.recipe.optimizer.l2,
         decayed=session.recipe.optimizer.decayed,
         seed=session.run.seed,
         jit_compile=session.jit_compile,
@@ -50,7 +53,7 @@ def build_loop(session: Session, state: TrainState) -> TrainLoop:
 
 
 def training_data(session: Session, *, first_step: int) -> tf.distribute.DistributedDataset:
-    """The endless stream of training batches from `first_step` on, one batch per replica and step."""
+    """The stream of training batches from `first_step` on, one batch per replica and step."""
     return session.strategy.distribute_datasets_from_function(
         lambda context: training_batches(session, first_step, session.recipe.train.global_batch, context)
     )
@@ -59,13 +62,16 @@ def training_data(session: Session, *, first_step: int) -> tf.distribute.Distrib
 def first_inputs(session: Session, count: int = 64) -> tf.Tensor:
     """The first `count` augmented training images, no mean image subtracted: [count, height, width, 3] in 0..255."""
     count = min(count, session.recipe.train.global_batch)
-    dataset = session.dataset
-    task = build_task(session.recipe, num_classes=dataset.num_classes, class_names=list(dataset.class_names))
-    uncentred = dataclasses.replace(session, task=task)
+    uncentred = dataclasses.replace(session, task=build_task(session.recipe, session.dataset))
     return next(iter(training_batches(uncentred, 0, count, tf.distribute.InputContext())))["image"]
 
 
 def training_batches(session: Session, first_step: int, global_batch: int, context: tf.distribute.InputContext):
+    """The batches of one input pipeline: of images without end, of a text's segments those of the run."""
+    if session.recipe.task == "language_modelling":
+        return segments.batches(
+            session.task.lanes, session.task.segments, first_step=first_step, context=context
+        )
     return stream.training_batches(
         session.dataset.split(session.recipe.data.train_split),
         session.task.training_example,

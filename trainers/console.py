@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping
 
 PERCENT = ("top1", "top5", "waiting")
-SHOWN = ("loss", "top1", "top5", "lr", "examples_per_second", "waiting")
+RATES = ("examples_per_second", "bytes_per_second", "words_per_second")
+SHOWN = ("loss", "top1", "top5", "bpc", "perplexity", "lr", *RATES, "waiting")
 
 
 class Console:
     """Prints a run's progress towards `total_steps`; silent if `quiet`."""
 
-    def __init__(self, *, total_steps: int, steps_per_epoch: int, quiet: bool):
+    def __init__(self, *, total_steps: int, steps_per_epoch: float, quiet: bool):
         self._total = total_steps
         self._steps_per_epoch = steps_per_epoch
         self._quiet = quiet
@@ -62,4 +63,4 @@ def duration(seconds: float) -> str:
 def _format(name: str, value: float) -> str:
     if name in PERCENT:
         return f"{value:.1%}"
-    return f"{value:.0f}" if name == "examples_per_second" else f"{value:.4g}"
+    return f"{value:.0f}" if name in RATES else f"{value:.4g}"

@@ -14,10 +14,12 @@ import tf_models
 from flags.errors import UserError
 from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
+from trainers import compressors
 from trainers.data import stream
 from trainers.loop import EvalLoop
 from trainers.session import Session, open_session
 from trainers.tasks.views import Views, log_mean
+from trainers.text_evaluation import TextEvaluation
 
 
 class Evaluation:
@@ -66,6 +68,20 @@ class Evaluation:
         return data, -(-examples.num_examples // global_batch)
 
 
+def evaluation_on_the_way(session: Session, model: keras.Model) -> Evaluation | TextEvaluation:
+    """How a model in training is evaluated."""
+    if session.recipe.task == "language_modelling":
+        return TextEvaluation(session, model)
+    return Evaluation(session, session.task.views(session.task.protocol_on_the_way, model))
+
+
+def final_evaluation(session: Session, model: keras.Model) -> Evaluation | TextEvaluation:
+    """How a trained model is tested."""
+    if session.recipe.task == "language_modelling":
+        return TextEvaluation(session, model)
+    return Evaluation(session, session.task.views(session.task.test_protocol, model))
+
+
 def load_finished(session: Session) -> keras.Model:
     """The model that a finished run left in its folder.
 
@@ -111,15 +127,16 @@ def load_imported(session: Session) -> keras.Model:
 def evaluate(run: Run) -> None:
     """Prints the metrics of a finished run, of imported weights or of an ensemble on `--split`."""
     session = open_session(run)
+    if session.recipe.task == "language_modelling":
+        evaluate_text(session, (load_imported if run.init_from else load_finished)(session))
+        return
     members = [session, *(open_session(other, strategy=session.strategy) for other in (run.ensemble or ())[1:])]
     for member in members[1:]:
         _check_same_data(session, member)
     protocols = [member.recipe.data.test_protocol for member in members]
     load = load_imported if run.init_from else load_finished
     views = [member.task.views(how, load(member)) for member, how in zip(members, protocols)]
-    split = getattr(session.recipe.data, f"{run.split}_split")
-    if split is None:
-        raise UserError(f"--split={run.split}: data.{run.split}_split of this run is none. Name another --split.")
+    split = chosen_split(session)
     metrics = Evaluation(session, *views).run(split)
     names = [member.recipe.name for member in members]
     result = {
@@ -140,6 +157,48 @@ def evaluate(run: Run) -> None:
     print(f"{what} on {session.recipe.data.name}, {split}, {how} ({session.data} data)")
     for name, value in metrics.items():
         print(f"  {name:10} {value:.4f}" if isinstance(value, float) else f"  {name:10} {value}")
+
+
+def evaluate_text(session: Session, model: keras.Model) -> None:
+    """Prints the metrics of a language model on `--split`; of bytes, also what compressors make of the same bytes."""
+    run, recipe, split = session.run, session.recipe, chosen_split(session)
+    metrics = TextEvaluation(session, model).run(split)
+    result = {"experiment": recipe.name, "data": session.data, "split": split, "metrics": metrics}
+    if session.task.unit == "byte":
+        result["compressors"] = compressors_on(session, split)
+    if run.json:
+        print(json.dumps(result))
+        return
+    print(f"{recipe.name} on {recipe.data.name}, {split}, {metrics['lanes']} lanes ({session.data} data)")
+    for name, value in metrics.items():
+        print(f"  {name:17} {value:.4f}" if isinstance(value, float) else f"  {name:17} {value:,}")
+    if "compressors" in result:
+        print("bits per character of compressors on the same bytes: " + ", ".join(result["compressors"]))
+        for name in result["compressors"]["alone"]:
+            print(f"  {name:17} " + "  ".join(f"{bits[name]:.4f}" for bits in result["compressors"].values()))
+
+
+def compressors_on(session: Session, split: str) -> dict[str, dict[str, float]]:
+    """What compressors make of a split: bits per character by how they are used, then by compressor."""
+    text = session.dataset.text(split)
+    bits = {"alone": compressors.bits_per_character(text)}
+    if split != session.recipe.data.train_split:
+        training = session.dataset.text(session.recipe.data.train_split)
+        bits["after the training part"] = compressors.bits_per_character(text, training)
+    return bits
+
+
+def chosen_split(session: Session) -> str:
+    """The split that `--split` means.
+
+    Raises:
+        UserError: the recipe has none.
+    """
+    name = session.run.split
+    split = getattr(session.recipe.data, f"{name}_split")
+    if split is None:
+        raise UserError(f"--split={name}: data.{name}_split of this run is none. Name another --split.")
+    return split
 
 
 def _check_same_data(session: Session, other: Session) -> None:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from flags.errors import RunError, UserError
 from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
+from trainers import text_export
 from trainers.data import mean_image, stream
 from trainers.evaluate import load_finished, load_imported
 from trainers.session import Session, open_session
@@ -65,8 +66,12 @@ def write_saved_model(session: Session, model: keras.Model) -> float:
     aside = target.with_name(".saved_model.writing")
     shutil.rmtree(aside, ignore_errors=True)
     live = single_device_copy(model)
-    _write(session, live, aside)
-    difference = _check(session, live, aside)
+    if session.recipe.task == "language_modelling":
+        text_export.write(session, live, aside)
+        difference = text_export.check(session, live, aside)
+    else:
+        _write(session, live, aside)
+        difference = _check(session, live, aside)
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
     return difference

@@ -27,7 +27,7 @@ class TrainLoop:
 
     Args:
         strategy: the `tf.distribute.Strategy` in whose scope `state` was made.
-        task: gives `losses(model, batch, training)`.
+        task: gives `losses(network, batch, training)`, `network` as in `TrainState`.
         state: model, optimizer, weight average; advanced in place.
         recipe: `global_batch`, `micro_batches`, `clip_norm` are read.
         weight_decay: coefficient c of the coupled L2 term c * sum(w^2) / 2 over the `decayed` weights. Its gradient
@@ -134,7 +134,7 @@ class TrainLoop:
         self._update(gradients, finite, step, lr)
 
         numbers = {name: total / self._recipe.global_batch for name, total in sums.items()}
-        self._state.schedule.after_step(step, numbers["top1"])
+        self._state.schedule.after_step(step, numbers)
         # A scaled gradient may overflow and only lower the scale; a loss that is not finite is always the end.
         healthy = tf.math.is_finite(numbers["loss"]) & (finite | (self._loss_scale is not None))
         norm = tf.where(finite, norm, 0.0) if self._loss_scale is not None else norm
@@ -150,7 +150,7 @@ class TrainLoop:
         def micro_batch(index):
             part = batch if micro_batches == 1 else {k: v[index * size : (index + 1) * size] for k, v in batch.items()}
             with noise.draws(seed, first + tf.cast(index, tf.int64) * size), tf.GradientTape() as tape:
-                losses, metrics = self._task.losses(self._state.model, part, training=True)
+                losses, metrics = self._task.losses(self._state.network, part, training=True)
                 objective = tf.reduce_sum(losses) / self._recipe.global_batch
                 if self._loss_scale is not None:
                     objective = self._loss_scale.scale(objective)

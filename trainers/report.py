@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import pathlib
+import re
 import sys
+from collections.abc import Callable
 
+from flags import run as run_flags
 from flags.errors import UserError
 from flags.run import Run
-from trainers.figures import page, papers, records, resnet, style, tables
+from trainers.figures import page, papers, records, resnet, sha_rnn, style, tables
 from trainers.figures.records import Record
 from trainers.figures.style import Drawing
 from trainers.files import write_bytes, write_json, write_text
 from trainers.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What a figure shows of a finished run's model: `measure` of the trainers' module that is named as the field."""
+
+    field: str  # of `Record`
+    figure: str
+    is_shown: Callable[[Record], bool]  # whether the figure has a place for a run
+
+
+MEASUREMENTS = (
+    Measurement("layer_responses", "Figure 7", resnet.shows_responses),
+    Measurement("attention_weights", "attention weights", sha_rnn.shows_attention),
+)
 
 
 def report(run: Run) -> None:
@@ -28,8 +47,9 @@ def report(run: Run) -> None:
     left_out += [
         f"{record.folder}: not finished, in no table of measured numbers" for record in found if not record.is_finished
     ]
-    measured = [_with_responses(record, run, left_out) for record in found]
-    groups = records.group(measured)
+    for measurement in MEASUREMENTS:
+        found = [_measured(record, measurement, run, left_out) for record in found]
+    groups = records.group(found)
     drawn = papers.draw(groups)
     left_out += page.lines_of_missing(drawn)
     drawings = [drawing for drawing in drawn if isinstance(drawing, Drawing)]
@@ -67,27 +87,43 @@ def _read(run: Run) -> tuple[list[Record], list[str]]:
     return found, left_out
 
 
-def _with_responses(record: Record, run: Run, left_out: list[str]) -> Record:
-    """The run with the numbers of Figure 7: measured if no earlier report kept them, and kept in RUN/report."""
-    if record.layer_responses is not None or not resnet.shows_responses(record):
+def _measured(record: Record, measurement: Measurement, run: Run, left_out: list[str]) -> Record:
+    """The run with what a figure needs of its model: measured if no earlier report kept it, and kept in RUN/report."""
+    field = measurement.field
+    if getattr(record, field) is not None or not measurement.is_shown(record):
         return record
-    from trainers import layer_responses  # loads TensorFlow
-
     if not run.quiet:
-        print(f"measuring the layer responses of {record.folder}", file=sys.stderr, flush=True)
+        print(f"measuring the {field.replace('_', ' ')} of {record.folder}", file=sys.stderr, flush=True)
     try:
         stamp = records.model_stamp(RunFolder(record.folder).keras_model)
-        std = layer_responses.of_run(record.folder, run)
+        measured = _measure(field, record.folder, run)
     except (UserError, FileNotFoundError) as error:
-        left_out.append(f"Figure 7 without {record.folder}: {error}")
+        left_out.append(f"{measurement.figure} without {record.folder}: {error}")
         return record
-    path = record.folder / records.RESPONSES
+    path = records.kept_path(record.folder, field)
     try:
         path.parent.mkdir(exist_ok=True)
-        write_json(path, {"model": stamp, "std": std})
+        write_json(path, {"model": stamp, records.KEPT[field]: measured})
     except OSError as error:
         left_out.append(f"{path}: not kept for the next report ({error.strerror})")
-    return dataclasses.replace(record, layer_responses=std)
+    return dataclasses.replace(record, **{field: measured})
+
+
+def _measure(field: str, folder: pathlib.Path, run: Run) -> dict:
+    """Measures the model of the finished run in `folder`, on one of the devices and in the data folder of `run`.
+
+    Raises:
+        UserError: the model or the data set is not there.
+    """
+    module = importlib.import_module(f"trainers.{field}")  # loads TensorFlow, as the next two do
+    from trainers.evaluate import load_finished
+    from trainers.session import open_session
+
+    bound = run_flags.parse(["main", "--mode=report", f"--model_dir={folder}"])
+    one_device = re.split(r"[,*]", run.devices)[0] if run.devices else None
+    bound = dataclasses.replace(bound, data_dir=run.data_dir, strategy="one_device", devices=one_device, quiet=True)
+    session = open_session(bound)
+    return module.measure(session, load_finished(session))
 
 
 def _write(folder: pathlib.Path, groups, drawings, left_out) -> list[pathlib.Path]:

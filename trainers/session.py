@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 import os
 import sys
 
@@ -14,10 +15,11 @@ from flags.errors import UserError
 from flags.recipe import Experiment
 from flags.run import Run
 from trainers import strategy as strategies
-from trainers.data import mean_image, sources, synthetic
+from trainers.data import mean_image, sources, synthetic, text
 from trainers.optimizers.schedules import Schedule, build_schedule
 from trainers.run_folder import RunFolder
 from trainers.tasks import build_task
+from trainers.windows import Steps
 
 SAMPLE_BANNER = """\
 ========================================================================================================
@@ -34,7 +36,7 @@ class Session:
     run: Run
     data: str  # "paper", "sample" or "synthetic": which variant of the recipe this is
     recipe: Experiment
-    dataset: sources.DataSet | synthetic.SyntheticDataSet
+    dataset: sources.DataSet | synthetic.SyntheticDataSet | text.TextDataSet
     mean_image: np.ndarray | None  # what is subtracted from every input: [resolution, resolution, 3], float32
     strategy: tf.distribute.Strategy
     precision: str
@@ -47,9 +49,22 @@ class Session:
         data = self.recipe.data
         return data.examples_per_epoch or self.dataset.split(data.train_split).num_examples
 
+    @functools.cached_property
+    def steps(self) -> Steps:
+        if self.recipe.task == "language_modelling":
+            return self.task.steps
+        train, examples = self.recipe.train, self.examples_per_epoch
+        return Steps(train.total_steps(examples), train.steps_per_epoch(examples))
+
     @property
     def total_steps(self) -> int:
-        return self.recipe.train.total_steps(self.examples_per_epoch)
+        return self.steps.total
+
+    def units(self, first: int, steps: int) -> int:
+        """How many examples, or symbols of a text, `steps` steps from step `first` on see."""
+        if self.recipe.task == "language_modelling":
+            return self.task.symbols(first, steps)
+        return steps * self.recipe.train.global_batch
 
     @property
     def examples_at_once(self) -> int:
@@ -58,11 +73,11 @@ class Session:
         return self.recipe.train.global_batch // replicas // self.recipe.train.micro_batches_of(replicas)
 
     def build_schedule(self) -> Schedule:
-        train = self.recipe.train
         return build_schedule(
             self.recipe.schedule,
-            global_batch=train.global_batch,
-            steps_per_epoch=train.steps_per_epoch(self.examples_per_epoch),
+            global_batch=self.recipe.train.global_batch,
+            steps_per_epoch=self.steps.per_epoch,
+            second_pass_step=self.steps.first_pass,
         )
 
     @property
@@ -116,10 +131,8 @@ def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strateg
         mean_image=mean,
         strategy=strategy,
         precision=strategies.set_precision(run.precision, strategy),
-        jit_compile=strategies.jit_compile(run.jit_compile, strategy),
-        task=build_task(
-            recipe, num_classes=dataset.num_classes, class_names=list(dataset.class_names), mean_image=mean
-        ),
+        jit_compile=choose_jit_compile(run, recipe, strategy),
+        task=build_task(recipe, dataset, mean),
     )
 
 
@@ -147,12 +160,30 @@ def choose_data(run: Run, *, quiet: bool = False) -> str:
 
 def open_data(run: Run, recipe: Experiment, *, dry: bool):
     """The data set of a recipe; downloaded and prepared first if the user allowed that."""
-    name = recipe.data.name
+    name, reads_text = recipe.data.name, recipe.task == "language_modelling"
+    if name == text.SYNTHETIC:
+        return text.open_synthetic(seed=run.seed)
     if name in synthetic.NAMES:
         return synthetic.open_synthetic(name, seed=run.seed)
     if dry and not sources.is_prepared(name, run.data_dir) and name not in sources.SAMPLES:
-        return sources.declared(name, run.data_dir)
-    return sources.open_dataset(name, run.data_dir, run.download)
+        return (text.declared_text if reads_text else sources.declared)(name, run.data_dir)
+    return (text.open_text if reads_text else sources.open_dataset)(name, run.data_dir, run.download)
+
+
+def choose_jit_compile(run: Run, recipe: Experiment, strategy: tf.distribute.Strategy) -> bool:
+    """Whether XLA compiles a step: never that of a language model, whose segments vary in length.
+
+    Raises:
+        UserError: the user asks for it there.
+    """
+    if recipe.task != "language_modelling":
+        return strategies.jit_compile(run.jit_compile, strategy)
+    if run.jit_compile == "on":
+        raise UserError(
+            f"--jit_compile=on: {recipe.name}'s segments vary in length, and XLA would compile each length anew (and "
+            "not cuDNN's LSTM at all). Leave --jit_compile out."
+        )
+    return False
 
 
 def choose_mean_image(run: Run, recipe: Experiment, dataset, data: str, *, dry: bool, quiet: bool) -> np.ndarray | None:
@@ -161,7 +192,7 @@ def choose_mean_image(run: Run, recipe: Experiment, dataset, data: str, *, dry: 
     Raises:
         UserError: the one in the folder is damaged, or of another resolution.
     """
-    if not recipe.data.mean_image:
+    if recipe.task != "classification" or not recipe.data.mean_image:
         return None
     resolution = recipe.model.resolution
     if dry or run.mode == "benchmark":  # where no result depends on it, it is not worth a pass over the data
@@ -172,24 +203,43 @@ def choose_mean_image(run: Run, recipe: Experiment, dataset, data: str, *, dry: 
     return mean_image.training_mean(dataset, recipe.data, resolution, data_dir=run.data_dir, quiet=quiet)
 
 
+LANES = {  # split of a text -> what says how many lanes it is cut into, the fewest symbols of a lane
+    "train_split": ("train.global_batch", 3),  # of the last two the second may never be predicted
+    "validation_split": ("data.validation_lanes", 2),
+    "test_split": ("data.test_lanes", 2),
+}
+
+
 def check_splits(recipe: Experiment, dataset) -> None:
-    """Every split of the recipe is there, before anything is trained."""
-    for split in (recipe.data.train_split, recipe.data.validation_split, recipe.data.test_split):
-        if split is not None:
+    """Every split of the recipe is there, and that of a text long enough for its lanes, before anything is trained."""
+    for field, (lanes_field, fewest) in LANES.items():
+        split = getattr(recipe.data, field)
+        if split is None:
+            continue
+        if recipe.task != "language_modelling":
             dataset.split(split)
+            continue
+        symbols, lanes = dataset.num_tokens(split), operator.attrgetter(lanes_field)(recipe)
+        if symbols < fewest * lanes:
+            raise UserError(
+                f"data.{field}={split} has {symbols:,} {dataset.unit}s, which is too short for {lanes_field}={lanes} "
+                f"lanes of {fewest} {dataset.unit}s or more. Take fewer lanes, or a larger split."
+            )
 
 
 def check_batches(recipe: Experiment, replicas: int) -> None:
     """Every replica gets the same share of a step, in `micro_batches` equal parts."""
-    train = recipe.train
-    for field, batch, parts in (
-        ("global_batch", train.global_batch, replicas * train.micro_batches),
-        ("eval_batch", train.eval_batch, replicas),
-    ):
+    train, data = recipe.train, recipe.data
+    shared = {"train.global_batch": (train.global_batch, replicas * train.micro_batches)}
+    if recipe.task == "language_modelling":
+        shared |= {f"data.{field}": (getattr(data, field), replicas) for field in ("validation_lanes", "test_lanes")}
+    else:
+        shared["train.eval_batch"] = (train.eval_batch, replicas)
+    for field, (batch, parts) in shared.items():
         if batch % parts:
             near = max(parts, batch // parts * parts)
             raise UserError(
-                f"train.{field}={batch} does not divide over {replicas} replicas"
+                f"{field}={batch} does not divide over {replicas} replicas"
                 + (f" of {train.micro_batches} micro-batches" if parts != replicas else "")
-                + f". For instance --set=train.{field}={near}."
+                + f". For instance --set={field}={near}."
             )

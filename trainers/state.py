@@ -7,6 +7,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from trainers.carried import CarriedModel
 from trainers.optimizers.loss_scale import LossScale
 from trainers.optimizers.schedules import Schedule
 from trainers.optimizers.weight_average import WeightAverage
@@ -21,6 +22,12 @@ class TrainState:
     schedule: Schedule
     average: WeightAverage | None
     loss_scale: LossScale | None
+    carried: CarriedModel | None = None  # of a model whose state goes on from step to step
+
+    @property
+    def network(self) -> keras.Model | CarriedModel:
+        """What a task applies to a batch."""
+        return self.carried or self.model
 
     @property
     def step(self) -> tf.Variable:
@@ -40,4 +47,6 @@ class TrainState:
         named |= {f"schedule/{v.name}": v for v in self.schedule.variables}
         if self.loss_scale is not None:
             named |= {f"loss_scale/{v.name}": v for v in self.loss_scale.variables}
+        if self.carried is not None:
+            named |= {f"carried/{name}": v for name, v in self.carried.variables().items()}
         return named

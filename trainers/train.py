@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import time
 from collections.abc import Sequence
 
@@ -16,10 +17,10 @@ from tf_models import inspection
 from trainers import strategy as strategies
 from trainers.bn_statistics import exact_statistics
 from trainers.build import build_loop, build_state, first_inputs, training_data
-from trainers.checkpoints import Checkpoints
+from trainers.checkpoints import Checkpoints, DamagedCheckpoint
 from trainers.console import Console, duration
 from trainers.data import mean_image
-from trainers.evaluate import Evaluation
+from trainers.evaluate import Evaluation, compressors_on, evaluation_on_the_way, final_evaluation
 from trainers.export import write_keras_model, write_saved_model
 from trainers.files import write_json
 from trainers.session import Session, open_session
@@ -63,13 +64,13 @@ class Training:
         self._checkpoints = Checkpoints(session.folder.checkpoints, keep=recipe.train.keep_checkpoints)
         self._console = Console(
             total_steps=session.total_steps,
-            steps_per_epoch=recipe.train.steps_per_epoch(session.examples_per_epoch),
+            steps_per_epoch=session.steps.per_epoch,
             quiet=session.run.quiet or not session.is_chief,
         )
         self._state = build_state(session)
         self._variables = self._state.variables()
         self._loop = build_loop(session, self._state)
-        self._evaluation = Evaluation(session, session.task.views("centre_crop", self._state.model))
+        self._evaluation = evaluation_on_the_way(session, self._state.model)
         self._seconds = 0.0  # spent in training steps, in this process and those before it
         self._restore(continues)
         # Last: a mistake of the user leaves the folder free for the corrected command.
@@ -87,7 +88,8 @@ class Training:
         self._announce()
         if self._board and self._step == 0:
             self._board.recipe(self._recipe)
-            self._board.inputs(first_inputs(self._session), 0)
+            if self._recipe.task == "classification":
+                self._board.inputs(first_inputs(self._session), 0)
         if self._step < self._session.total_steps:
             self._train()
         self._finish()
@@ -99,11 +101,15 @@ class Training:
         saved = self._checkpoints.restore_latest(self._variables)
         if saved:
             self._seconds = saved["seconds"]
+            if self._state.carried is not None:
+                self._state.carried.scatter()
         elif self._session.run.init_from:
             self._initialise_from(self._session.run.init_from)
         if continues:
             self._checkpoints.drop_after(self._step)
             self._folder.forget_after(self._step)
+            if saved and saved.get("best") is not None:  # a kill may have come before it was marked
+                self._checkpoints.mark_best(self._step, self._session.task.selects_by, saved["best"])
         self._agree_on_step()
 
     def _initialise_from(self, path: str) -> None:
@@ -144,22 +150,24 @@ class Training:
         iterator = iter(training_data(session, first_step=step))
         calls = Calls(
             self._recipe.train,
-            session.total_steps,
+            session.steps,
             profile=session.run.profile,
             timed=not strategies.is_cluster(session.strategy),
         )
-        window = Window(self._recipe.train.global_batch)
+        window = Window(session.task.unit)
         first = True
         while step < session.total_steps:
             self._profile(step)
+            if step == session.steps.first_pass:
+                self._begin_second_pass()
             steps = calls.steps_from(step)
             began = time.perf_counter()
             numbers = self._loop.run(iterator, steps, stop=self._signals.requested)
             seconds = time.perf_counter() - began
+            window.add(numbers, steps, session.units(step, steps), seconds)
             step += steps
             self._seconds += seconds
             calls.took(steps, seconds, compiled=first)
-            window.add(numbers, steps, seconds)
             self._check_finite(numbers)
             if first:
                 self._console.began(step)
@@ -173,25 +181,55 @@ class Training:
                 )
 
     def _between_calls(self, step: int, window: Window) -> None:
-        train, last = self._recipe.train, step == self._session.total_steps
+        train, last = self._recipe.train, step in (self._session.total_steps, self._session.steps.first_pass)
         if step % train.log_every == 0 or last:
             self._report(step, "train", window.close())
-        better = None
+        best = None
         if self._recipe.data.validation_split is not None and (step % train.eval_every == 0 or last):
-            better = self._evaluate(step)
-        selected = better is not None and train.select == "best"
-        if step % train.checkpoint_every == 0 or last or selected:
-            self._save(step)
-        if selected and self._session.is_chief:
-            self._checkpoints.mark_best(step, self._session.task.selects_by, better)
+            best = self._evaluate(step)
+        if step % train.checkpoint_every == 0 or last or best is not None:
+            self._save(step, best)
 
     def _evaluate(self, step: int) -> float | None:
-        """Evaluates the averaged weights; returns the selecting metric if it is the best so far."""
+        """Evaluates the averaged weights; returns the selecting metric if they are the best, and the best is needed."""
         metrics = self._evaluation.run(self._recipe.data.validation_split, self._averaged())
         self._report(step, "eval", {name: metrics[name] for name in self._session.task.metric_names})
         value, best = metrics[self._session.task.selects_by], self._checkpoints.best
         self._state.schedule.after_evaluation(value)
-        return value if best is None or value > best["value"] else None
+        if self._recipe.train.select != "best" and self._session.steps.first_pass is None:
+            return None
+        if best is None:
+            return value
+        is_better = operator.gt if self._session.task.larger_is_better else operator.lt
+        return value if is_better(value, best["value"]) else None
+
+    def _begin_second_pass(self) -> None:
+        """The best weights so far, and an optimizer that knows nothing of them (`flags.recipe.WarmUp`)."""
+        step = self._step
+        best = self._restore_best()
+        self._console.say(f"second pass: from the weights of step {best}, with a new optimizer state")
+        self._state.optimizer.reset()
+        self._state.step.assign(step)
+
+    def _restore_best(self) -> int:
+        """Goes back to the best checkpoint, or to that of the current step if none is marked; returns its step.
+
+        Workers of a cluster wait here for the chief, which writes checkpoints, and take the one that it names.
+        """
+        best = self._checkpoints.best
+        known = float(best["step"] if best else self._step)
+
+        def of_chief():
+            replica = tf.distribute.get_replica_context()
+            return replica.all_reduce("sum", tf.where(tf.equal(replica.replica_id_in_sync_group, 0), known, 0.0))
+
+        strategy = self._session.strategy
+        step = int(strategy.experimental_local_results(strategy.run(tf.function(of_chief)))[0])
+        try:
+            self._checkpoints.restore(step, self._variables)
+        except DamagedCheckpoint as error:
+            raise RunError(f"{error}. It is the best so far, and the run cannot go on without it.") from error
+        return step
 
     def _averaged(self) -> contextlib.AbstractContextManager:
         """The averaged weights stand in the model within this context."""
@@ -200,15 +238,21 @@ class Training:
     def _report(self, step: int, split: str, numbers: dict[str, float]) -> None:
         if self._session.is_chief:
             self._console.report(step, split, numbers)
-            self._folder.log(step, split, numbers)
+            seen = {"seconds": round(self._seconds, 3), f"{self._session.task.unit}s": self._session.units(0, step)}
+            self._folder.log(step, split, numbers | seen)
             self._board.scalars(step, split, numbers)
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, best: float | None = None) -> None:
+        """Writes a checkpoint; with `best`, its selecting metric, it is marked as the best so far."""
+        if self._state.carried is not None:
+            self._state.carried.gather()
         if not self._session.is_chief:
             return
         self._board.flush()
         try:
-            self._checkpoints.save(step, self._variables, {"step": step, "seconds": self._seconds})
+            self._checkpoints.save(step, self._variables, {"step": step, "seconds": self._seconds, "best": best})
+            if best is not None:
+                self._checkpoints.mark_best(step, self._session.task.selects_by, best)
         except OSError as error:
             raise RunError(
                 f"{error}. What was saved before is whole; make room and run the same command again."
@@ -245,11 +289,10 @@ class Training:
         """Tests the averaged weights of the selected checkpoint, exports them, writes results.json."""
         session, model = self._session, self._state.model
         selected = session.total_steps
-        if self._recipe.train.select == "best" and self._checkpoints.best:
-            selected = self._checkpoints.best["step"]
-            self._checkpoints.restore(selected, self._variables)
+        if self._recipe.train.select == "best":
+            selected = self._restore_best()
         test = functools.partial(self._tests().run, self._recipe.data.test_split)
-        others = {}  # by the names of OTHER_METRICS
+        others = {}  # by the names of OTHER_METRICS, and the compressors' bits per character
         if self._state.average is not None:
             others["metrics_without_average"] = test()
         with contextlib.ExitStack() as stack:
@@ -263,17 +306,18 @@ class Training:
                 return
             write_keras_model(model, self._folder.keras_model)
             difference = write_saved_model(session, model)
+        if session.task.unit == "byte":
+            others["compressors"] = compressors_on(session, self._recipe.data.test_split)
         results = self._results(selected, metrics, others)
         write_json(self._folder.results, results)
         self._board.close()
         self._summarise(results, difference)
 
     def _tests(self) -> Evaluation:
-        """The evaluation at the end; of the centre crop, what was compiled on the way serves again."""
-        protocol = self._recipe.data.test_protocol
-        if protocol == "centre_crop":
+        """The evaluation at the end; where it is that on the way, what was compiled there serves again."""
+        if self._session.task.test_protocol == self._session.task.protocol_on_the_way:
             return self._evaluation
-        return Evaluation(self._session, self._session.task.views(protocol, self._state.model))
+        return final_evaluation(self._session, self._state.model)
 
     def _results(self, selected: int, metrics: dict, others: dict[str, dict]) -> dict:
         recipe, model = self._recipe, self._state.model
@@ -281,7 +325,7 @@ class Training:
             "experiment": recipe.name,
             "data": self._session.data,
             "metrics": metrics,
-            "test_protocol": recipe.data.test_protocol,
+            "test_protocol": self._session.task.test_protocol,
             **others,
             "selected_step": selected,
             "paper": {"citation": recipe.paper.citation, "row": recipe.paper.row, **recipe.paper.numbers},
@@ -294,17 +338,17 @@ class Training:
 
     def _summarise(self, results: dict, difference: float) -> None:
         recipe, folder, metrics, paper = self._recipe, self._folder, results["metrics"], results["paper"]
-        names = self._session.task.metric_names
+        names, units = self._session.task.metric_names, f"{self._session.task.unit}s"
         measured = _shown(metrics, names)
         printed = ", ".join(f"{name} {paper[name]:.3f}" for name in names if name in paper)
-        printed = f"{printed} on its own data" if printed else "a curve"
-        protocol = recipe.data.test_protocol.replace("_", " ")
+        printed = f"{printed} on its own data" if printed else "no number"
+        protocol = results["test_protocol"].replace("_", " ")
         others = "".join(
             f"  {label:12} {_shown(results[key], names)}\n" for key, label in OTHER_METRICS.items() if key in results
         )
         print(
             f"\n{recipe.name} on {recipe.data.name}, {recipe.data.test_split}, {protocol}: {measured} "
-            f"({metrics['examples']} examples, {results['steps']} steps, {duration(results['seconds'])})\n"
+            f"({metrics[units]:,} {units}, {results['steps']} steps, {duration(results['seconds'])})\n"
             f"{others}"
             f"  the paper   {printed} ({recipe.paper.row})\n"
             f"  curves      tensorboard --logdir {folder.path}\n"

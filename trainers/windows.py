@@ -1,12 +1,22 @@
-"""How many steps one call of the loop takes, and what a window of calls amounts to."""
+"""How many steps a run has, how many one call of the loop takes, and what a window of calls amounts to."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from flags.recipe import Train
 
 SECONDS_PER_CALL = 2.0  # how long the loop may stay on the devices before the host looks at signals again
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """The optimizer steps of a run."""
+
+    total: int
+    per_epoch: float  # seldom whole; of a text the mean, for its segments vary in length
+    first_pass: int | None = None  # how many come before the second pass of a run that has one
 
 
 class Calls:
@@ -17,9 +27,9 @@ class Calls:
     cut changes nothing in the result.
     """
 
-    def __init__(self, train: Train, total_steps: int, *, profile: tuple[int, int] | None, timed: bool):
+    def __init__(self, train: Train, steps: Steps, *, profile: tuple[int, int] | None, timed: bool):
         self._every = (train.log_every, train.eval_every, train.checkpoint_every)
-        self._edges = (total_steps, *(profile or ()))
+        self._edges = (steps.total, *((steps.first_pass,) if steps.first_pass else ()), *(profile or ()))
         self._timed = timed
         self._step_seconds: float | None = None
 
@@ -39,14 +49,20 @@ class Calls:
 
 
 class Window:
-    """Means over the calls since the last report."""
+    """Means over the calls since the last report.
 
-    def __init__(self, global_batch: int):
-        self._global_batch = global_batch
+    Args:
+        unit: what a run counts its speed in: examples, or the bytes or words of a text.
+    """
+
+    def __init__(self, unit: str):
+        self._unit = unit
         self._clear()
 
-    def add(self, numbers: Mapping[str, float], steps: int, seconds: float) -> None:
+    def add(self, numbers: Mapping[str, float], steps: int, units: int, seconds: float) -> None:
+        """A call of `steps` steps that saw so many `units`."""
         self._steps += steps
+        self._units += units
         self._seconds += seconds
         for name, value in numbers.items():
             self._sums[name] = self._sums.get(name, 0.0) + value * steps
@@ -58,14 +74,14 @@ class Window:
         numbers = {name: total / self._steps for name, total in self._sums.items() if name not in INTERNAL + AT_THE_END}
         numbers |= {name: self._last[name] for name in AT_THE_END}
         numbers |= {
-            "examples_per_second": self._steps * self._global_batch / self._seconds,
+            f"{self._unit}s_per_second": self._units / self._seconds,
             "waiting": min(1.0, self._waited / self._seconds),
         }
         self._clear()
         return numbers
 
     def _clear(self) -> None:
-        self._steps, self._seconds, self._waited = 0, 0.0, 0.0
+        self._steps, self._units, self._seconds, self._waited = 0, 0, 0.0, 0.0
         self._sums: dict[str, float] = {}
         self._last: dict[str, float] = {}
 

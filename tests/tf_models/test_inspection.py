@@ -4,6 +4,7 @@ import keras
 import pytest
 from keras import layers
 
+import tf_models
 from tf_models import inspection
 
 
@@ -94,3 +95,72 @@ def test_a_tensor_read_by_two_gradients_is_kept_once():
     x = layers.Dense(6)(inputs)
     model = keras.Model(inputs, layers.Multiply()([layers.Dense(6)(x), x]))
     assert inspection.activation_bytes(model, batch=1) == 4 * (10 + 6 + 6)
+
+
+V, D, H, S, T = 11, 8, 20, 6, 5  # symbols, width, Boom's width (20 = 2 * 8 + 4), memory, time
+
+
+def language_model(**options):
+    """Two blocks, the second with attention."""
+    sizes = {"width": D, "boom_width": H, "num_layers": 2, "attention_layers": (1,), "memory_size": S}
+    return tf_models.build_model("sha_rnn", num_classes=V, **(sizes | options))
+
+
+def test_multiply_adds_of_a_language_model_are_those_of_one_symbol():
+    counted = {row.name: row.multiply_adds for row in inspection.layer_table(language_model()) if row.multiply_adds}
+    assert counted == {
+        "embedding": V * D,  # as the last layer; looking up costs nothing
+        "block0_lstm": 8 * D * D,
+        "block0_boom": D * H,
+        "block1_lstm": 8 * D * D,
+        "block1_attention": D * D + 2 * S * D,
+        "block1_boom": D * H,
+    }
+
+
+def test_every_part_of_a_split_softmax_is_counted():
+    assert inspection.multiply_adds(language_model(softmax_splits=(4, 8))) == (
+        inspection.multiply_adds(language_model()) + 2 * D
+    )
+
+
+def test_a_layer_of_several_outputs_is_listed_with_its_first():
+    shapes = {row.name: row.output_shape for row in inspection.layer_table(language_model())}
+    assert shapes["block0_lstm"] == shapes["block1_attention"] == shapes["embedding"] == (None, None, D)
+
+
+LSTM = D + (D + 2 * D / T) + 6 * D  # standardised; inputs, and the state before; gates, cells, hidden states
+BOOM = D + D + 2 * H  # standardised; what the wide layer reads; its middle and that one's gate
+ATTENTION = D + (2 * D + S * D / T + 1 / T) + 3 * D + S + S * D / T  # standardised; inputs; ...; weights; values
+SILENT = {"input_dropout": 0.0, "hidden_dropout": 0.0, "dropout": 0.0}
+
+
+def test_activations_of_a_language_model_are_counted_by_hand():
+    of_a_symbol = 1 + 2 * (LSTM + BOOM) + ATTENTION + D + V  # 1: the symbol itself
+    counted = inspection.activation_bytes(language_model(**SILENT), batch=3, time=T)
+    assert counted == pytest.approx(3 * 4 * T * of_a_symbol)
+
+
+def test_states_and_scores_and_what_is_standardised_are_kept_in_float32():
+    whole, half = (inspection.activation_bytes(language_model(**SILENT), 1, size, T) for size in (4, 2))
+    exact = 2 * 6 * D + V  # in either precision
+    twice = 5 * D  # standardised in float32, and in half of it for the layers after
+    assert half == whole / 2 + T * (2 * exact + 4 * twice)
+
+
+def test_masks_of_dropout_are_as_large_as_what_they_are_multiplied_with():
+    without = inspection.activation_bytes(language_model(hidden_dropout=0.0), batch=3, time=T)
+    masks = 2 * (D + H + D) + D + (2 * D + 2 * S)  # LSTM, Boom twice; attention; inside it, with the weights' product
+    assert inspection.activation_bytes(language_model(), batch=3, time=T) == without + 3 * 4 * T * masks
+
+
+def test_of_a_split_softmax_the_scores_of_the_head_are_kept():
+    whole, split = (
+        inspection.activation_bytes(language_model(softmax_splits=splits), 1, time=T) for splits in ((), (4, 8))
+    )
+    assert whole - split == 4 * T * (V - 4 - 2)
+
+
+def test_activations_of_a_language_model_need_a_time():
+    with pytest.raises(ValueError, match="time=None: must be given, for 'sha_rnn' reads segments of any length"):
+        inspection.activation_bytes(language_model(), batch=1)

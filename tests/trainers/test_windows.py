@@ -1,8 +1,9 @@
 import pytest
 
 from flags.recipe import Train
-from trainers.windows import Calls, Window
+from trainers.windows import Calls, Steps, Window
 
+RUN = Steps(total=100, per_epoch=10.0)
 TRAIN = Train(global_batch=8, steps=100, log_every=10, eval_every=25, checkpoint_every=40)
 
 
@@ -17,25 +18,37 @@ def steps_of(calls, total, seconds_per_step=0.0):
 
 
 def test_no_call_crosses_a_step_at_which_something_happens():
-    ends = steps_of(Calls(TRAIN, 100, profile=(33, 37), timed=False), 100)
+    ends = steps_of(Calls(TRAIN, RUN, profile=(33, 37), timed=False), 100)
     assert ends == [10, 20, 25, 30, 33, 37, 40, 50, 60, 70, 75, 80, 90, 100]
 
 
 def test_calls_of_one_machine_stay_near_two_seconds():
-    calls = Calls(TRAIN, 100, profile=None, timed=True)
+    calls = Calls(TRAIN, RUN, profile=None, timed=True)
     assert steps_of(calls, 100, seconds_per_step=0.5)[:4] == [1, 2, 6, 10]
 
 
 def test_a_slow_step_still_gets_a_call_of_its_own():
-    assert steps_of(Calls(TRAIN, 3, profile=None, timed=True), 3, seconds_per_step=60.0) == [1, 2, 3]
+    calls = Calls(TRAIN, Steps(total=3, per_epoch=10.0), profile=None, timed=True)
+    assert steps_of(calls, 3, seconds_per_step=60.0) == [1, 2, 3]
 
 
 def test_a_window_weighs_its_calls_by_their_steps():
-    window = Window(global_batch=8)
+    window = Window("example")
     common = {"parameter_norm": 1.0, "l2": 0.1, "lr": 0.1, "stops": 0.0, "first_nonfinite": -1.0}
-    window.add({"loss": 4.0, "waited": 0.1, **common}, steps=1, seconds=1.0)
-    window.add({"loss": 1.0, "waited": 0.3, **common, "l2": 0.2, "lr": 0.01}, steps=3, seconds=1.0)
+    window.add({"loss": 4.0, "waited": 0.1, **common}, steps=1, units=8, seconds=1.0)
+    window.add({"loss": 1.0, "waited": 0.3, **common, "l2": 0.2, "lr": 0.01}, steps=3, units=24, seconds=1.0)
     numbers = window.close()
     assert numbers == pytest.approx(
         {"loss": 1.75, "parameter_norm": 1.0, "l2": 0.2, "lr": 0.01, "examples_per_second": 16.0, "waiting": 0.2}
     )
+
+
+def test_no_call_crosses_the_end_of_the_first_pass():
+    steps = Steps(total=30, per_epoch=10.0, first_pass=22)
+    assert steps_of(Calls(TRAIN, steps, profile=None, timed=False), 30) == [10, 20, 22, 25, 30]
+
+
+def test_a_text_is_measured_in_its_own_unit():
+    window = Window("byte")
+    window.add({"waited": 0.0, "parameter_norm": 1.0, "l2": 0.0, "lr": 0.1}, steps=2, units=3000, seconds=1.5)
+    assert window.close()["bytes_per_second"] == 2000

@@ -24,9 +24,16 @@ DATA_NAMES = {
     "digits": "the embedded digits",
     "synthetic": "synthetic images",
     "synthetic_cifar10": "synthetic images",
+    "wikitext103": "WikiText-103",
+    "wikitext2": "WikiText-2",
+    "wikipedia_sample": "the embedded Wikipedia sample",
+    "synthetic_text": "a synthetic text",
 }
 MANY_POINTS = 150  # a curve with more is averaged between evaluations
-RESPONSES = pathlib.Path("report", "layer_responses.json")  # in a run's folder
+KEPT = {  # what reports measure with a run's model: field of `Record` -> under which key of the file that keeps it
+    "layer_responses": "std",
+    "attention_weights": "weights",
+}
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -65,8 +72,12 @@ class Estimate:
         """With n - 1; None of a single run."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
+    def __format__(self, spec: str) -> str:
+        """Mean, and ± standard deviation of several runs, each as a float is formatted; by default to two digits."""
+        return " ± ".join(format(value, spec or ".2f") for value in (self.mean, self.std) if value is not None)
+
     def __str__(self) -> str:
-        return f"{self.mean:.2f}" + (f" ± {self.std:.2f}" if len(self.values) > 1 else "")
+        return format(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +93,7 @@ class Record:
     rows: tuple[Mapping[str, Any], ...]  # the lines of metrics.jsonl
     results: Mapping[str, Any] | None  # None: not finished
     layer_responses: Mapping[str, float] | None = None
+    attention_weights: Mapping[str, Any] | None = None  # as `trainers.attention_weights` measures them
     damage: str = ""  # what of it could not be read
 
     @property
@@ -112,7 +124,7 @@ def _averaged(points: Mapping[int, float], every: int) -> dict[int, float]:
 class Curve:
     """A number over the steps: the mean over runs, and the smallest and largest. All [points]."""
 
-    steps: np.ndarray
+    steps: np.ndarray  # or what else it is drawn over
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -158,18 +170,33 @@ class Group:
             return f"unfinished, step {max(record.last_step for record in self.records):,}"
         return f"{len(self.finished)}" + (f" + {left} unfinished" if left else "")
 
-    def curve(self, split: str, name: str, change: Callable[[float], float] = float) -> Curve:
+    def curve(
+        self, split: str, name: str, change: Callable[[float], float] = float, *, over: str | None = None
+    ) -> Curve:
         """A logged number over the steps; at each step, over the runs that logged it there.
 
         Of very many points those between two evaluations are averaged.
+
+        Args:
+            over: a number that is logged with it, over which it is drawn in place of the steps: the runs' mean.
         """
         runs = [record.points(split, name) for record in self.records]
         if max(map(len, runs)) > MANY_POINTS:
             runs = [_averaged(points, self.records[0].settings["train.eval_every"]) for points in runs]
         steps = sorted(set().union(*runs))
+        if over is not None:
+            places = self._means(split, over)
+            steps = [step for step in steps if step in places]
         values = [[change(points[step]) for points in runs if step in points] for step in steps]
         columns = ([function(row) for row in values] for function in (statistics.fmean, min, max))
-        return Curve(np.array(steps), *(np.array(column, float) for column in columns))
+        axis = steps if over is None else [places[step] for step in steps]
+        return Curve(np.array(axis), *(np.array(column, float) for column in columns))
+
+    def _means(self, split: str, name: str) -> dict[int, float]:
+        """A logged number by step: the mean over the runs that logged it there."""
+        runs = [record.points(split, name) for record in self.records]
+        steps = set().union(*runs)
+        return {step: statistics.fmean(points[step] for points in runs if step in points) for step in steps}
 
     def last(self, split: str, name: str, change: Callable[[float], float] = float) -> Estimate | None:
         """The last logged value of the finished runs."""
@@ -249,7 +276,7 @@ def read(folder: pathlib.Path) -> Record:
         overrides=changed,
         rows=rows,
         results=results,
-        layer_responses=_responses(files),
+        **{field: _kept(folder, field) for field in KEPT},
         damage="; ".join(filter(None, (damaged_rows, damaged_results))),
     )
 
@@ -288,13 +315,18 @@ def model_stamp(model: pathlib.Path) -> dict[str, int]:
     return {"mtime_ns": stat.st_mtime_ns, "size": stat.st_size}
 
 
-def _responses(files: RunFolder) -> dict[str, float] | None:
-    """The layer responses that an earlier report measured with the model that is there; else None."""
+def kept_path(folder: pathlib.Path, field: str) -> pathlib.Path:
+    """The file of a run in which a report keeps what it measured (`KEPT`)."""
+    return folder / "report" / f"{field}.json"
+
+
+def _kept(folder: pathlib.Path, field: str) -> dict[str, Any] | None:
+    """What an earlier report measured with the model that is there; else None."""
     try:
-        measured = json.loads((files.path / RESPONSES).read_text())
-        if measured["model"] == model_stamp(files.keras_model):
-            return {str(name): float(value) for name, value in measured["std"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = json.loads(kept_path(folder, field).read_text())
+        if kept["model"] == model_stamp(RunFolder(folder).keras_model):
+            return dict(kept[KEPT[field]])
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
 

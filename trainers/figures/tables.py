@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from trainers.figures.records import Estimate, Group, error_percent
 
 Cell = str | int | float | Estimate | None
-METRICS: dict[str, tuple[str, Callable[[float], float]]] = {  # of results: how tables have them
-    "top1": ("top-1 error, %", error_percent),
-    "top5": ("top-5 error, %", error_percent),
-    "bpc": ("bits per character", float),
+
+
+class Metric(NamedTuple):
+    """How figures and tables show a metric."""
+
+    label: str
+    change: Callable[[float], float] = float
+    digits: int = 2
+
+
+METRICS = {  # of results
+    "top1": Metric("top-1 error, %", error_percent),
+    "top5": Metric("top-5 error, %", error_percent),
+    "bpc": Metric("bits per character", digits=3),
+    "perplexity": Metric("perplexity"),
 }
 
 
@@ -25,29 +37,35 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    shown: frozenset[str] = frozenset()  # experiments
+    digits: Mapping[str, int] = dataclasses.field(default_factory=dict)  # by column: of numbers, if not 2
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """The cells as they are written, row by row."""
+        return [[written(cell, self.digits.get(name, 2)) for name, cell in zip(self.columns, row)] for row in self.rows]
 
 
-def written(cell: Cell) -> str:
+def written(cell: Cell, digits: int = 2) -> str:
     """A cell as text; of several runs the best and, in brackets, mean ± standard deviation."""
     if cell is None:
         return "–"
     if isinstance(cell, Estimate):
-        return f"{cell}" if cell.std is None else f"{min(cell.values):.2f} ({cell})"
+        mean = f"{cell:.{digits}f}"
+        return mean if cell.std is None else f"{min(cell.values):.{digits}f} ({mean})"
     if isinstance(cell, int):
         return f"{cell:,}"
-    return f"{cell:.2f}" if isinstance(cell, float) else cell
+    return f"{cell:.{digits}f}" if isinstance(cell, float) else cell
 
 
 def as_markdown(table: Table) -> str:
-    lines = [table.columns, ["---"] * len(table.columns), *([written(cell) for cell in row] for row in table.rows)]
+    lines = [table.columns, ["---"] * len(table.columns), *table.texts]
     body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
     return f"## {table.title}\n\n{table.caption}\n\n{body}\n"
 
 
 def as_html(table: Table) -> str:
     head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
-    rows = ["".join(f"<td>{html.escape(written(cell))}</td>" for cell in row) for row in table.rows]
+    rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in table.texts]
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
@@ -68,22 +86,24 @@ def tables(groups: Sequence[Group]) -> Iterator[Table]:
     """Every experiment of the report: the paper's numbers and ours."""
     names = [name for name in METRICS if any(name in _known(group) for group in groups)]
     columns = ["experiment", "in the paper", "data", "seeds"]
-    columns += [f"{METRICS[name][0]}: {who}" for name in names for who in ("paper", "ours")]
+    columns += [f"{METRICS[name].label}: {who}" for name in names for who in ("paper", "ours")]
     moving = any(group.measured("loss", of="metrics_with_moving_statistics") for group in groups)
-    columns += [f"{METRICS[name][0]}: ours, moving statistics" for name in names] * moving
-    columns += ["training error at the end, %", "parameters", "hours a run", "changed"]
+    columns += [f"{METRICS[name].label}: ours, moving statistics" for name in names] * moving
+    images = "top1" in names
+    columns += [*["training error at the end, %"] * images, "parameters", "hours a run", "changed"]
     yield Table(
         name="experiments",
         title="All experiments",
         caption="Ours: the metrics of the final evaluation; of several seeds the best and, in brackets, mean ± "
         "standard deviation (n - 1). The paper's numbers are on the paper's data set: a row that is marked * ran on "
-        "other data and cannot be compared with them. Training error: of the last steps that were logged, on augmented "
-        "images. Changed: by --set." + (MOVING * moving),
+        "other data and cannot be compared with them. Changed: by --set." + TRAINING_ERROR * images + MOVING * moving,
         columns=tuple(columns),
         rows=tuple(_row(group, names, moving) for group in groups),
+        digits={f"{METRICS[name].label}: {who}": METRICS[name].digits for name in names for who in ("paper", "ours")},
     )
 
 
+TRAINING_ERROR = " Training error: of the last steps that were logged, on augmented images."
 MOVING = (
     " Batch norm's statistics were averaged anew after training; moving statistics: the same weights with the "
     "averages that training left behind."
@@ -104,13 +124,14 @@ def _row(group: Group, names: Sequence[str], moving: bool) -> tuple[Cell, ...]:
         group.seeds,
     ]
     for name in names:
-        change = METRICS[name][1]
+        change = METRICS[name].change
         cells += [change(paper.numbers[name]) if name in paper.numbers else None, group.measured(name, change)]
     if moving:
-        cells += [group.measured(name, METRICS[name][1], of="metrics_with_moving_statistics") for name in names]
+        cells += [group.measured(name, METRICS[name].change, of="metrics_with_moving_statistics") for name in names]
     seconds = group.fact("seconds")
+    if "top1" in names:
+        cells.append(group.last("train", "top1", error_percent))
     cells += [
-        group.last("train", "top1", error_percent),
         group.fact("parameters"),
         None if seconds is None else round(seconds / 3600, 2),
         ", ".join(group.records[0].overrides) or group.note or None,

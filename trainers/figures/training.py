@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from trainers.figures import style
 from trainers.figures.records import DATA_NAMES, Group
 from trainers.figures.style import Drawing, KeyRow, NotDrawn
-from trainers.figures.tables import METRICS
+from trainers.figures.tables import METRICS, Metric
 
 SPLITS = {  # of metrics.jsonl: name, line
     "train": ("training", {"color": "#7f7f7f", "linewidth": 1.0}),
@@ -18,6 +18,7 @@ SPLITS = {  # of metrics.jsonl: name, line
 }
 
 HEIGHTS = {"lr": 0.8}  # inches; others have 2
+NAMES = {"loss": "loss", "lr": "learning rate", "top1": "error"}  # in captions; of others those of METRICS
 
 
 def draw(groups: Sequence[Group]) -> Iterator[Drawing | NotDrawn]:
@@ -40,7 +41,9 @@ def _figure(group: Group, name: str, title: str) -> Drawing:
     quantities = [quantity for quantity in ("loss", metric, "lr") if quantity in logged]
     seeds = ", ± standard deviation, bands smallest to largest" if len(group.records) > 1 else ""
     papers = group.experiment.data.name
-    foot = f"ours: {group.data.title}{seeds}; paper: {DATA_NAMES.get(papers, papers)}"
+    foot = f"ours: {group.data.title}{seeds}; paper: {DATA_NAMES.get(papers, papers)}\n{group.experiment.paper.row}"
+    parts = [group.records[0].settings.get(f"data.{part}_split") for part in ("validation", "test")]
+    foot += "\nevaluation: of the validation part; paper: of the test part" * (parts[0] != parts[1])
     foot += "\nrecipe changed by --set" * group.is_changed
     heights = [HEIGHTS.get(quantity, 2.0) for quantity in quantities]
     figure, rows, (key,) = style.panels(title, [""], key_rows=2, foot=foot, heights=heights, row_gap=0.2)
@@ -51,18 +54,18 @@ def _figure(group: Group, name: str, title: str) -> Drawing:
         axes.set_xlabel("")
         axes.tick_params(labelbottom=False)
     _draw_key(key, group, metric)
-    return Drawing(name, title, _caption(group), figure, frozenset([group.name]))
+    return Drawing(name, title, _caption(group, quantities), figure, frozenset([group.name]))
 
 
 def _draw_quantity(axes: Axes, group: Group, quantity: str) -> None:
-    label, change = METRICS.get(quantity, (quantity, float))
+    label, change, _ = METRICS.get(quantity, Metric(quantity))
     drawstyle = "steps-pre" if quantity == "lr" else "default"
     for split, (name, line) in SPLITS.items():
         style.draw_curve(axes, group.curve(split, quantity, change), **line, label=name, drawstyle=drawstyle)
     axes.set_ylabel(label)
     if quantity == "lr":
         _log_axis(axes, (1,))
-    elif quantity == "loss":
+    elif quantity in ("loss", "perplexity"):
         _log_axis(axes, (1, 2, 5))
     else:
         axes.set_ylim(bottom=0)
@@ -80,18 +83,20 @@ def _log_axis(axes: Axes, ticks: Sequence[int]) -> None:
 
 
 def _draw_key(axes: Axes, group: Group, metric: str | None) -> None:
-    label, change = METRICS.get(metric, ("loss", float))
+    label, change, digits = METRICS.get(metric, Metric("loss"))
     rows = []
     for split, (name, line) in SPLITS.items():
         last = group.last(split, metric or "loss", change)
         printed = group.experiment.paper.numbers.get(metric) if split == "eval" else None
-        cells = (name, group.seeds if len(group.finished) else "0", "unfinished" if last is None else str(last))
-        rows.append(KeyRow(line, (*cells, "–" if printed is None else f"{change(printed):.2f}")))
-    header = (f"{label}, at the end", "seeds", "ours", f"paper ({group.experiment.paper.row})")
+        ours = "unfinished" if last is None else f"{last:.{digits}f}"
+        papers = "–" if printed is None else f"{change(printed):.{digits}f}"
+        rows.append(KeyRow(line, (name, group.seeds if len(group.finished) else "0", ours, papers)))
+    header = (f"{label}, at the end", "seeds", "ours", "paper")
     style.draw_key(axes, header, rows, [axes.get_xlim()[1] * place for place in (0.42, 0.66, 1.0)])
 
 
-def _caption(group: Group) -> str:
+def _caption(group: Group, quantities: Sequence[str]) -> str:
     experiment = group.experiment
     finished = "" if len(group.finished) == len(group.records) else f" Not all are finished: {group.seeds}."
-    return f"{experiment.summary} ({experiment.paper.row}): loss, error and learning rate over the steps.{finished}"
+    names = [NAMES.get(quantity) or METRICS[quantity].label for quantity in quantities]
+    return f"{experiment.summary} ({experiment.paper.row}): {', '.join(names)} over the steps.{finished}"

@@ -6,10 +6,13 @@ import numpy as np
 
 from flags.recipe import Experiment
 from trainers.tasks.classification import Classification
+from trainers.tasks.language_modelling import LanguageModelling
 
-TASKS = {"classification": Classification}
 
-
-def build_task(recipe: Experiment, *, num_classes: int, class_names: list[str], mean_image: np.ndarray | None = None):
-    """The task that a recipe names, for a data set with these classes and, where the recipe wants it, a mean image."""
-    return TASKS[recipe.task](recipe, num_classes=num_classes, class_names=class_names, mean_image=mean_image)
+def build_task(recipe: Experiment, dataset, mean_image: np.ndarray | None = None) -> Classification | LanguageModelling:
+    """The task that a recipe names, on a data set and, where the recipe wants it, with a mean image."""
+    if recipe.task == "language_modelling":
+        return LanguageModelling(recipe, dataset)
+    return Classification(
+        recipe, num_classes=dataset.num_classes, class_names=list(dataset.class_names), mean_image=mean_image
+    )

@@ -20,7 +20,10 @@ class Classification:
     """
 
     metric_names = ("loss", "top1", "top5")
-    selects_by = "top1"  # the larger, the better
+    unit = "example"  # of speed
+    selects_by = "top1"
+    larger_is_better = True
+    protocol_on_the_way = "centre_crop"
 
     def __init__(
         self, recipe: Experiment, *, num_classes: int, class_names: list[str], mean_image: np.ndarray | None = None
@@ -29,6 +32,10 @@ class Classification:
         self.num_classes = num_classes
         self.class_names = class_names
         self.mean_image = mean_image
+
+    @property
+    def test_protocol(self) -> str:
+        return self.recipe.data.test_protocol
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -1,0 +1,103 @@
+"""Language modelling: the cross-entropy of the next symbol, in nats, and in bits per character or as perplexity."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tf_models
+from flags.recipe import Experiment
+from trainers.carried import CarriedModel
+from trainers.data import segments
+from trainers.data.text import TextDataSet
+from trainers.windows import Steps
+
+METRICS = {  # unit of the text -> the papers' metric of it, of a loss in nats
+    "byte": ("bpc", lambda loss: loss / math.log(2.0)),
+    "word": ("perplexity", tf.exp),
+}
+
+
+class LanguageModelling:
+    """What the loop asks of language modelling.
+
+    A batch is a dict: `tokens` and `targets` [lanes, time] int32, where a lane's target is its next token, `is_first`
+    [lanes] bool, whether the lane begins a text; the same number of tokens in every lane.
+    """
+
+    selects_by = "loss"
+    larger_is_better = False
+
+    def __init__(self, recipe: Experiment, dataset: TextDataSet):
+        self.recipe = recipe
+        self.dataset = dataset
+        self.unit = dataset.unit
+        self.metric, self.metric_of = METRICS[dataset.unit]
+
+    @property
+    def test_protocol(self) -> str:
+        return f"{self.recipe.data.test_lanes} lanes"
+
+    protocol_on_the_way = test_protocol
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        return ("loss", self.metric)
+
+    def build_model(self) -> keras.Model:
+        model = self.recipe.model
+        return tf_models.build_model(model.name, num_classes=self.dataset.num_classes, **model.options())
+
+    @functools.cached_property
+    def lanes(self) -> np.ndarray:
+        """The training text in as many lanes as there are in a step: [lanes, tokens]."""
+        return segments.lanes(self.dataset.tokens(self.recipe.data.train_split), self.recipe.train.global_batch)
+
+    @functools.cached_property
+    def passes(self) -> list[segments.Segments]:
+        """The segments of the run, one a step, and where there is a second pass, those of it."""
+        data, train = self.recipe.data, self.recipe.train
+        draw = functools.partial(segments.random_segments, self._rows, data.segment_length)
+        if train.steps is not None:
+            return [draw(data.length_seed, steps=train.steps)]
+        again = getattr(self.recipe.schedule, "second_pass_epochs", 0)
+        first = draw(data.length_seed, epochs=train.epochs - again)
+        return [first, draw(data.second_pass_length_seed, epochs=again)] if again else [first]
+
+    @functools.cached_property
+    def segments(self) -> segments.Segments:
+        """Those of all passes."""
+        return functools.reduce(operator.add, self.passes)
+
+    @property
+    def _rows(self) -> int:
+        return self.dataset.num_tokens(self.recipe.data.train_split) // self.recipe.train.global_batch
+
+    def symbols(self, first: int, steps: int) -> int:
+        """How many symbols of the text `steps` steps from step `first` on see."""
+        return int(self.segments.length[first : first + steps].sum()) * self.recipe.train.global_batch
+
+    @property
+    def steps(self) -> Steps:
+        total = len(self.segments)
+        return Steps(
+            total=total,
+            per_epoch=total * self._rows / int(self.segments.length.sum()),
+            first_pass=len(self.passes[0]) if len(self.passes) > 1 else None,
+        )
+
+    def losses(self, network: CarriedModel, batch, training: bool):
+        """Mean cross-entropy over time [lanes], in nats, and the metric of it; lanes go on from where they were."""
+        outputs = network(batch["tokens"], batch["is_first"], training=training)
+        losses = tf.reduce_mean(symbol_losses(network.model, outputs["hidden"], batch["targets"]), axis=1)
+        return losses, {self.metric: self.metric_of(losses)}
+
+
+def symbol_losses(model: keras.Model, hidden: tf.Tensor, symbols: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy [lanes, time], in nats, of symbols given what a model's logits are made of."""
+    return model.get_layer("embedding").losses_of(hidden, symbols)

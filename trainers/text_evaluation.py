@@ -1,0 +1,89 @@
+"""A language model on a whole split: in lanes, in order, state and memory carried from segment to segment."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+
+import keras
+import tensorflow as tf
+
+from trainers.carried import CarriedModel
+from trainers.data import segments
+from trainers.loop import EvalLoop
+from trainers.session import Session
+from trainers.tasks.language_modelling import symbol_losses
+
+AUTHOR = "_author"  # the metric as the author's code averages it
+
+
+class TextEvaluation:
+    """Evaluates a language model on splits as often as asked; what was compiled for a split is used again.
+
+    The split is cut into as many lanes as the recipe says, whose first symbol is not predicted; every other symbol
+    counts once. The author's code divides the sum of their losses by one more a lane; that figure has the ending
+    `_author`.
+    """
+
+    def __init__(self, session: Session, model: keras.Model):
+        self._session = session
+        self._model = model
+
+    def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
+        """Mean loss and metric over a split, exact and the author's, and how many symbols were predicted."""
+        prepared = self._prepared(split)
+        prepared.network.clear()  # an evaluation of diverged weights may have left NaN
+        with weights or contextlib.nullcontext():
+            numbers = prepared.loop.run(iter(prepared.data), prepared.segments)
+        task, loss = self._session.task, numbers["loss"]
+        author = loss * (prepared.rows - 1) / prepared.rows
+        return {
+            "loss": loss,
+            task.metric: float(task.metric_of(loss)),
+            f"{task.metric}{AUTHOR}": float(task.metric_of(author)),
+            f"{task.unit}s": numbers["examples"],
+            "lanes": prepared.lanes,
+        }
+
+    @functools.cache  # noqa: B019 (it lives as long as its run)
+    def _prepared(self, split: str) -> _Prepared:
+        session, data = self._session, self._session.recipe.data
+        count = data.test_lanes if split == data.test_split else data.validation_lanes
+        lanes = segments.lanes(session.dataset.tokens(split), count)
+        rows = lanes.shape[1]
+        cut = segments.fixed_segments(rows, data.segment_length)
+        with session.strategy.scope():
+            network = CarriedModel(session.strategy, self._model, count)
+
+        def measure(batch):
+            outputs = network(batch["tokens"], batch["is_first"], training=False)
+            return {"loss": tf.reduce_mean(symbol_losses(self._model, outputs["hidden"], batch["targets"]), axis=1)}
+
+        return _Prepared(
+            network=network,
+            loop=EvalLoop(strategy=session.strategy, measure=measure, names=("loss",)),
+            data=session.strategy.distribute_datasets_from_function(
+                lambda context: segments.batches(lanes, cut, first_step=0, context=context).map(_weighted)
+            ),
+            segments=len(cut),
+            rows=rows,
+            lanes=count,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """What evaluating a split takes."""
+
+    network: CarriedModel
+    loop: EvalLoop
+    data: tf.distribute.DistributedDataset
+    segments: int
+    rows: int
+    lanes: int
+
+
+def _weighted(batch):
+    """A batch whose lanes count by their number of symbols."""
+    return {**batch, "weight": tf.fill(tf.shape(batch["is_first"]), tf.cast(tf.shape(batch["targets"])[1], tf.float32))}
