@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import pathlib
-import re
-
 import keras
 import tensorflow as tf
 
-from flags import run as run_flags
-from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
 from trainers.data import stream
-from trainers.evaluate import load_finished
-from trainers.session import Session, open_session
+from trainers.session import Session
 
 BATCH = 100  # images at once; the responses of 110 layers to them take 0.4 GB
-
-
-def of_run(folder: pathlib.Path, run: Run) -> dict[str, float]:
-    """Measures the model of the finished run in `folder`, on one of the devices and in the data folder of `run`.
-
-    Raises:
-        UserError: the model or the data set is not there.
-    """
-    bound = run_flags.parse(["main", "--mode=report", f"--model_dir={folder}"])
-    one_device = re.split(r"[,*]", run.devices)[0] if run.devices else None
-    bound = dataclasses.replace(bound, data_dir=run.data_dir, strategy="one_device", devices=one_device, quiet=True)
-    session = open_session(bound)
-    return measure(session, load_finished(session))
 
 
 def measure(session: Session, model: keras.Model) -> dict[str, float]:

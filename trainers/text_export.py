@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from flags.errors import RunError
+from tf_models.layers.devices import portable
 from tf_models.sha_rnn import collapse, empty_state
 from trainers.data.text import LINE_END
 from trainers.sampling import advance, state_specs
@@ -34,8 +35,8 @@ def write(session: Session, model: keras.Model, path: pathlib.Path) -> None:
     `serving_default` takes `text` ([batch] strings of any lengths) and returns `probabilities` [batch, symbols] of the
     symbol after each, and `bits` [batch], what the text itself costs; of bytes also `bits_per_character`, of words
     `perplexity` [batch]. A text stands after a line break: its first symbol is predicted as well, and it may be empty.
-    It is read in segments of the recipe's length, so memory does not grow with it. What is no symbol had probability
-    0, so it costs infinitely many bits, and is read as the most frequent symbol; among words, as <unk> at its cost.
+    It is read in segments of the recipe's length, so memory does not grow with it. What is no symbol costs infinitely
+    many bits (it had probability 0) and is read as the most frequent one; a word that is none, as <unk> if there is it.
 
     `symbols` takes nothing and returns `symbols` [symbols]: the bytes that an id, or a column, stands for.
 
@@ -60,11 +61,12 @@ def write(session: Session, model: keras.Model, path: pathlib.Path) -> None:
         outputs = advance(model, token[:, tf.newaxis], state)
         return {"logits": outputs["logits"][:, 0], **outputs["state"]}
 
-    archive.add_endpoint("serving_default", score, [tf.TensorSpec([None], tf.string, "text")])
-    archive.add_endpoint("symbols", lambda: {"symbols": tf.constant(session.dataset.symbols)}, [])
-    archive.add_endpoint("start", lambda batch: empty_state(model, batch), [tf.TensorSpec([], tf.int32, "batch")])
-    archive.add_endpoint("step", step, [tf.TensorSpec([None], tf.int32, "token"), state_specs(model, batch=None)])
-    archive.write_out(str(path), verbose=False)
+    with portable():
+        archive.add_endpoint("serving_default", score, [tf.TensorSpec([None], tf.string, "text")])
+        archive.add_endpoint("symbols", lambda: {"symbols": tf.constant(session.dataset.symbols)}, [])
+        archive.add_endpoint("start", lambda batch: empty_state(model, batch), [tf.TensorSpec([], tf.int32, "batch")])
+        archive.add_endpoint("step", step, [tf.TensorSpec([None], tf.int32, "token"), state_specs(model, batch=None)])
+        archive.write_out(str(path), verbose=False)
 
 
 def check(session: Session, model: keras.Model, path: pathlib.Path) -> float:

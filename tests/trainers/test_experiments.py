@@ -56,8 +56,7 @@ def test_an_experiment_takes_a_step(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_describes_itself(name, capsys):
-    small = [] if reads_text(name) else ["--set=model.resolution=32"]
-    assert main(["main", f"--experiment={name}", "--mode=describe", *ON_CPU, *small, "--json"]) == 0
+    assert main(["main", f"--experiment={name}", "--mode=describe", *ON_CPU, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     paper = facts["paper"]
     assert facts["experiment"] == name and facts["deviations"]

@@ -14,8 +14,8 @@ from trainers.sampling import Place, Writer, advance, draw, likeliest
 SYMBOLS, MEMORY, SEGMENT = 17, 24, 8
 PROMPT = np.arange(19) % SYMBOLS  # two segments and a rest
 MODELS = {
-    "sha_rnn": {"boom_width": 16, "num_layers": 2, "attention_layers": (0, 1), "memory_size": MEMORY},
-    "plain_lstm": {"num_layers": 2},
+    "sha_rnn": {"boom_width": 16, "num_layers": 1, "attention_layers": (0,), "memory_size": MEMORY},
+    "plain_lstm": {"num_layers": 1},
 }
 GREEDY = {"seed": 0, "temperature": 1.0, "top_k": 1, "top_p": 1.0}
 NUCLEUS = {"seed": 5, "temperature": 1.0, "top_k": None, "top_p": 0.98}
@@ -198,7 +198,7 @@ def test_a_prompt_is_read_from_its_first_symbol_to_the_last_but_one(name):
         prompt[0] += first
         prompt[-1] += last
         place = usual_pen(name).begin(prompt)
-        states.append(place.state["block1_h"])
+        states.append(place.state["block0_h"])
         assert place.last == prompt[-1]
     assert np.any(states[0] != states[1])
     assert np.all(states[0] == states[2])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from tf_models.layers.devices import cpu_only
+from tf_models.layers.devices import has_cudnn
 
 
 @keras.saving.register_keras_serializable(package="tf_models")
@@ -51,7 +51,7 @@ class LSTM(keras.layers.Layer):
         kernel, recurrent_kernel, bias = map(tf.convert_to_tensor, (self.kernel, self.recurrent_kernel, self.bias))
         recurrent_bias = tf.convert_to_tensor(self.recurrent_bias) if self.use_recurrent_bias else tf.zeros_like(bias)
         sequence = tf.cast(tf.transpose(inputs, [1, 0, 2]), self.compute_dtype)
-        run = _by_hand if cpu_only() else _cudnn
+        run = _cudnn if has_cudnn(sequence) else _by_hand
         sequence, hidden, cell = run(sequence, kernel, recurrent_kernel, bias, recurrent_bias, hidden, cell)
         return tf.transpose(tf.cast(sequence, self.compute_dtype), [1, 0, 2]), hidden, cell
 

@@ -269,8 +269,10 @@ def _foot(members: Sequence[Member], data: Data, dotted: str) -> str:
     seeds = ", ± standard deviation, bands smallest to largest" if several else ""
     recipes = dict.fromkeys(f"{member.name}: {member.group.note}" for member in members if member.group.note)
     changed = ", ".join(dict.fromkeys(member.name for member in members if member.group.is_changed))
+    settings = [member.group.records[0].settings.items() for member in members]
+    drops = any(rate for items in settings for path, rate in items if path.endswith("dropout"))
     lines = (
-        "thin: training, with dropout; bold: validation",
+        f"thin: training{', with dropout' * drops}; bold: validation",
         dotted,
         f"ours: {data.title}, at the end{seeds}" + "; paper: enwik8" * has_printed(members),
         changed and f"recipe changed by --set: {changed}",
@@ -285,7 +287,7 @@ def _caption(members: Sequence[Member], data: Data, metric: str, dotted: str) ->
     is_long = any(len(record.points("train", "loss")) > MANY_POINTS for record in records)
     return "".join(
         (
-            f"Training (thin, with dropout) and validation (bold): {label} over the {unit} read, and over the time in "
+            f"Training (thin) and validation (bold): {label} over the {unit} read, and over the time in "
             "training steps, the compilation of the first one included; at the right edge the same as a loss in nats. "
             "The first steps are above the frame.",
             f" {dotted.capitalize()}." if dotted else "",

@@ -113,7 +113,7 @@ def panels(
     count, between, (left, right) = len(columns), 0.6, MARGINS
     width = PANEL_WIDTH[count]
     total_width = left + count * width + (count - 1) * between + right
-    titles = textwrap.wrap(title, int(total_width * TITLE_LETTERS))
+    titles = textwrap.wrap(title, int((total_width - left - right) * TITLE_LETTERS))
     lines = [part for line in foot.splitlines() for part in textwrap.wrap(line, int(total_width * FOOT_LETTERS))]
     above = (0.5 if any(columns) else 0.28) + TITLE_LINE * len(titles)
     below = 0.2 + FOOT_LINE * len(lines)
