@@ -106,7 +106,7 @@ class RealInput:
         """Notes what the next `steps` steps, which are returned, will see."""
         session = self._session
         places = [step % session.total_steps for step in range(self._step, self._step + steps)]
-        self.units_per_step.append(sum(session.units(place, 1) for place in places) / steps)
+        self.units_per_step.append(sum(session.task.units(place, 1) for place in places) / steps)
         self._step += steps
         return steps
 
@@ -120,7 +120,7 @@ def _longest(session: Session) -> int:
 
 def _mean_units(session: Session) -> float:
     """How many examples, bytes or words a step of the run sees."""
-    return session.units(0, session.total_steps) / session.total_steps
+    return session.task.units(0, session.total_steps) / session.total_steps
 
 
 def same_batch(session: Session) -> tf.data.Dataset:

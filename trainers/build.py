@@ -66,12 +66,17 @@ def first_inputs(session: Session, count: int = 64) -> tf.Tensor:
     return next(iter(training_batches(uncentred, 0, count, tf.distribute.InputContext())))["image"]
 
 
+def first_passages(session: Session, count: int = 4) -> list[str]:
+    r"""What the first lanes of a text read in the first step; bytes that are no UTF-8 are shown as \xNN."""
+    length = int(session.task.segments.length[0])
+    passages = [session.dataset.decode(lane[:length]) for lane in session.task.lanes[:count]]
+    return [passage.decode("utf-8", "backslashreplace") for passage in passages]
+
+
 def training_batches(session: Session, first_step: int, global_batch: int, context: tf.distribute.InputContext):
     """The batches of one input pipeline: of images without end, of a text's segments those of the run."""
     if session.recipe.task == "language_modelling":
-        return segments.batches(
-            session.task.lanes, session.task.segments, first_step=first_step, context=context
-        )
+        return segments.batches(session.task.lanes, session.task.segments, first_step=first_step, context=context)
     return stream.training_batches(
         session.dataset.split(session.recipe.data.train_split),
         session.task.training_example,

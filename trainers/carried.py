@@ -30,7 +30,6 @@ class CarriedModel:
         }
         self._lanes = lanes
         self._saved: dict[str, tf.Variable] | None = None
-        self._all_lanes = tf.function(self._gathered)  # eagerly, a cluster would warn at every save that it is slow
 
     def __call__(self, tokens: tf.Tensor, is_first: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """The model's outputs for this replica's tokens [lanes, time]; where `is_first` [lanes], a text begins."""
@@ -42,9 +41,10 @@ class CarriedModel:
             self._state[name].assign(tf.stop_gradient(tf.cast(part, self._state[name].dtype)))
         return outputs
 
+    @tf.function
     def clear(self) -> None:
         """Puts zeros in place of the state: `is_first` alone cannot get rid of what is not a number."""
-        self._strategy.run(tf.function(lambda: [part.assign(tf.zeros_like(part)) for part in self._state.values()]))
+        self._strategy.run(lambda: [part.assign(tf.zeros_like(part)) for part in self._state.values()])
 
     def variables(self) -> dict[str, tf.Variable]:
         """What a checkpoint holds of the state: [lanes, ...] on the host. `gather` before saving, `scatter` after."""
@@ -58,7 +58,7 @@ class CarriedModel:
 
     def gather(self) -> None:
         """Brings the state of all replicas into `variables`; every worker of a cluster must call it."""
-        for name, part in self._all_lanes().items():
+        for name, part in self._gathered().items():
             self.variables()[name].assign(part)
 
     def scatter(self) -> None:
@@ -68,16 +68,16 @@ class CarriedModel:
             first = context.replica_id_in_sync_group * self._share
             return {name: saved[first : first + self._share] for name, saved in self.variables().items()}
 
-        def assign(parts):
-            for name, part in parts.items():
-                self._state[name].assign(part)
+        self._assign(self._strategy.experimental_distribute_values_from_function(share))
 
-        parts = self._strategy.experimental_distribute_values_from_function(share)
-        self._strategy.run(tf.function(assign), (parts,))
-
+    @tf.function
     def _gathered(self):
         held = self._strategy.run(lambda: {name: tf.identity(part) for name, part in self._state.items()})
         return {name: self._strategy.gather(part, axis=0) for name, part in held.items()}
+
+    @tf.function
+    def _assign(self, state):
+        self._strategy.run(lambda parts: [self._state[name].assign(part) for name, part in parts.items()], (state,))
 
 
 def _reset(part: tf.Tensor, is_first: tf.Tensor) -> tf.Tensor:

@@ -155,6 +155,8 @@ class TrainLoop:
                 if self._loss_scale is not None:
                     objective = self._loss_scale.scale(objective)
             gradients = tape.gradient(objective, self._variables)
+            # Of a product over time TensorFlow infers not all of a gradient's shape.
+            gradients = [tf.ensure_shape(g, v.shape) for g, v in zip(gradients, self._variables)]
             sums = {name: tf.reduce_sum(values) for name, values in metrics.items()} | {"loss": tf.reduce_sum(losses)}
             return sums, gradients
 

@@ -60,12 +60,6 @@ class Session:
     def total_steps(self) -> int:
         return self.steps.total
 
-    def units(self, first: int, steps: int) -> int:
-        """How many examples, or symbols of a text, `steps` steps from step `first` on see."""
-        if self.recipe.task == "language_modelling":
-            return self.task.symbols(first, steps)
-        return steps * self.recipe.train.global_batch
-
     @property
     def examples_at_once(self) -> int:
         """How many examples a device sees at once; batch norm averages over them."""
@@ -203,28 +197,31 @@ def choose_mean_image(run: Run, recipe: Experiment, dataset, data: str, *, dry: 
     return mean_image.training_mean(dataset, recipe.data, resolution, data_dir=run.data_dir, quiet=quiet)
 
 
-LANES = {  # split of a text -> what says how many lanes it is cut into, the fewest symbols of a lane
+def check_splits(recipe: Experiment, dataset) -> None:
+    """Every split of the recipe is there, and that of a text long enough for its lanes, before anything is trained."""
+    for field in ("train_split", "validation_split", "test_split"):
+        split = getattr(recipe.data, field)
+        if split is not None and recipe.task == "language_modelling":
+            _check_lanes(recipe, dataset, field, split)
+        elif split is not None:
+            dataset.split(split)
+
+
+LANES = {  # split of a text -> the field that says how many lanes it is cut into; the fewest symbols of a lane
     "train_split": ("train.global_batch", 3),  # of the last two the second may never be predicted
     "validation_split": ("data.validation_lanes", 2),
     "test_split": ("data.test_lanes", 2),
 }
 
 
-def check_splits(recipe: Experiment, dataset) -> None:
-    """Every split of the recipe is there, and that of a text long enough for its lanes, before anything is trained."""
-    for field, (lanes_field, fewest) in LANES.items():
-        split = getattr(recipe.data, field)
-        if split is None:
-            continue
-        if recipe.task != "language_modelling":
-            dataset.split(split)
-            continue
-        symbols, lanes = dataset.num_tokens(split), operator.attrgetter(lanes_field)(recipe)
-        if symbols < fewest * lanes:
-            raise UserError(
-                f"data.{field}={split} has {symbols:,} {dataset.unit}s, which is too short for {lanes_field}={lanes} "
-                f"lanes of {fewest} {dataset.unit}s or more. Take fewer lanes, or a larger split."
-            )
+def _check_lanes(recipe: Experiment, dataset, field: str, split: str) -> None:
+    lanes_field, fewest = LANES[field]
+    symbols, lanes = dataset.num_tokens(split), operator.attrgetter(lanes_field)(recipe)
+    if symbols < fewest * lanes:
+        raise UserError(
+            f"data.{field}={split} has {symbols:,} {dataset.unit}s, which is too short for {lanes_field}={lanes} lanes "
+            f"of {fewest} {dataset.unit}s or more. Take fewer lanes, or a larger split."
+        )
 
 
 def check_batches(recipe: Experiment, replicas: int) -> None:

@@ -1,8 +1,8 @@
-"""What TensorBoard shows of a run: scalars, the augmented inputs, the recipe, hparams, a profile on request."""
+"""What TensorBoard shows of a run: scalars, the inputs, the recipe, hparams, a profile on request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
@@ -45,6 +45,11 @@ class TensorBoard:
         """A grid of at most 64 inputs as the network gets them ([batch, height, width, 3] in 0..255)."""
         with self._writers["train"].as_default(step):
             tf.summary.image("inputs", grid(images[:64])[None] / 255.0)
+
+    def passages(self, passages: Sequence[str], step: int) -> None:
+        """Pieces of a text, as they are."""
+        with self._writers["train"].as_default(step):
+            tf.summary.text("inputs", "\n\n".join(f"~~~~\n{passage}\n~~~~" for passage in passages))
 
     def flush(self) -> None:
         for writer in self._writers.values():

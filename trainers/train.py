@@ -6,7 +6,7 @@ import contextlib
 import functools
 import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -16,7 +16,7 @@ from flags.run import Run
 from tf_models import inspection
 from trainers import strategy as strategies
 from trainers.bn_statistics import exact_statistics
-from trainers.build import build_loop, build_state, first_inputs, training_data
+from trainers.build import build_loop, build_state, first_inputs, first_passages, training_data
 from trainers.checkpoints import Checkpoints, DamagedCheckpoint
 from trainers.console import Console, duration
 from trainers.data import mean_image
@@ -90,6 +90,8 @@ class Training:
             self._board.recipe(self._recipe)
             if self._recipe.task == "classification":
                 self._board.inputs(first_inputs(self._session), 0)
+            else:
+                self._board.passages(first_passages(self._session), 0)
         if self._step < self._session.total_steps:
             self._train()
         self._finish()
@@ -124,14 +126,22 @@ class Training:
 
     def _agree_on_step(self) -> None:
         """All workers of a cluster must have read the same checkpoint."""
-        strategy, step = self._session.strategy, self._step
-        reduced = strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", tf.constant(float(step))))
-        total = float(strategy.experimental_local_results(reduced)[0])
-        if total != step * strategy.num_replicas_in_sync:
+        step = self._step
+        if self._sum(lambda replica: float(step)) != step * self._session.strategy.num_replicas_in_sync:
             raise UserError(
                 f"--model_dir={self._folder.path}: the workers found different checkpoints there; "
                 "it must be a folder that they share."
             )
+
+    def _sum(self, of_replica: Callable[[int | tf.Tensor], float | tf.Tensor]) -> float:
+        """What `of_replica` makes of a replica's number, summed over all; workers of a cluster meet here."""
+        strategy = self._session.strategy
+
+        def add():
+            replica = tf.distribute.get_replica_context()
+            return replica.all_reduce("sum", tf.convert_to_tensor(of_replica(replica.replica_id_in_sync_group)))
+
+        return float(strategy.experimental_local_results(strategy.run(tf.function(add)))[0])
 
     def _announce(self) -> None:
         session, recipe = self._session, self._recipe
@@ -164,7 +174,7 @@ class Training:
             began = time.perf_counter()
             numbers = self._loop.run(iterator, steps, stop=self._signals.requested)
             seconds = time.perf_counter() - began
-            window.add(numbers, steps, session.units(step, steps), seconds)
+            window.add(numbers, steps, session.task.units(step, steps), seconds)
             step += steps
             self._seconds += seconds
             calls.took(steps, seconds, compiled=first)
@@ -217,14 +227,8 @@ class Training:
         Workers of a cluster wait here for the chief, which writes checkpoints, and take the one that it names.
         """
         best = self._checkpoints.best
-        known = float(best["step"] if best else self._step)
-
-        def of_chief():
-            replica = tf.distribute.get_replica_context()
-            return replica.all_reduce("sum", tf.where(tf.equal(replica.replica_id_in_sync_group, 0), known, 0.0))
-
-        strategy = self._session.strategy
-        step = int(strategy.experimental_local_results(strategy.run(tf.function(of_chief)))[0])
+        marked = float(best["step"] if best else self._step)
+        step = int(self._sum(lambda replica: tf.where(tf.equal(replica, 0), marked, 0.0)))
         try:
             self._checkpoints.restore(step, self._variables)
         except DamagedCheckpoint as error:
@@ -238,7 +242,8 @@ class Training:
     def _report(self, step: int, split: str, numbers: dict[str, float]) -> None:
         if self._session.is_chief:
             self._console.report(step, split, numbers)
-            seen = {"seconds": round(self._seconds, 3), f"{self._session.task.unit}s": self._session.units(0, step)}
+            task = self._session.task
+            seen = {"seconds": round(self._seconds, 3), f"{task.unit}s": task.units(0, step)}
             self._folder.log(step, split, numbers | seen)
             self._board.scalars(step, split, numbers)
 

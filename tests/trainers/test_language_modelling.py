@@ -19,7 +19,7 @@ from trainers.optimizers.lamb import LambMinTrust
 from trainers.session import open_session
 from trainers.tasks.language_modelling import LanguageModelling
 
-LANES, STEPS, BROKEN_AT = 4, 12, 5
+LANES, STEPS, BROKEN_AT = 4, 12, 7  # epochs begin with steps 0, 5 and 9
 TINY = (
     "--experiment=sha_rnn_enwik8",
     "--data=synthetic",
@@ -205,8 +205,8 @@ def test_a_run_of_so_many_steps_has_one_pass():
 
 def test_symbols_are_counted_over_all_lanes(with_second_pass):
     lengths = with_second_pass.segments.length
-    assert with_second_pass.symbols(0, 3) == LANES * lengths[:3].sum()
-    assert with_second_pass.symbols(7, 4) == LANES * lengths[7:11].sum()
+    assert with_second_pass.units(0, 3) == LANES * lengths[:3].sum()
+    assert with_second_pass.units(7, 4) == LANES * lengths[7:11].sum()
 
 
 def test_bytes_are_measured_in_bits_and_words_in_perplexity(with_second_pass, tmp_path):

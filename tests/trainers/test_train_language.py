@@ -5,6 +5,7 @@ import math
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -341,3 +342,53 @@ def test_a_run_that_is_killed_at_random_moments_ends_in_the_same_bits(tmp_path, 
 def _written(folder):
     checkpoints = folder / "checkpoints"
     return sorted(os.listdir(checkpoints)) if checkpoints.exists() else []
+
+
+# The same command line, and then the weights of this worker, as it ended.
+WORKER = """
+import sys, numpy as np
+from trainers.main import main
+from trainers.train import Training
+def finish(self):
+    np.savez(sys.argv[1], *[v.numpy() for v in self._state.model.weights])
+Training._finish = finish
+sys.exit(main(["main", *sys.argv[2:]]))
+"""
+SLOWLY = "--set=schedule.lr=0.01"  # what is rounded otherwise stays small
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    """The folder that two worker processes trained in, with the weights of each beside it."""
+    folder = tmp_path_factory.mktemp("workers")
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
+    addresses = [f"localhost:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    processes = []
+    for index in range(2):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        env = {**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "-1"}
+        line = [sys.executable, "-c", WORKER, str(folder / f"worker{index}.npz"), *TWO_PASSES, SLOWLY]
+        line += ["--strategy=multi_worker", f"--model_dir={folder / 'run'}"]
+        processes.append(subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=env))
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    return folder
+
+
+@pytest.mark.slow
+def test_two_workers_end_with_the_same_weights(workers):
+    first, second = (np.load(workers / f"worker{index}.npz") for index in range(2))
+    assert len(first.files) > 10
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name])
+
+
+@pytest.mark.slow
+def test_the_chief_of_two_workers_saves_the_lanes_of_both(workers, tmp_path):
+    assert start(tmp_path, "--devices=cpu*2", SLOWLY).wait(timeout=300) == 0
+    ours, theirs = checkpoint(workers / "run", END), checkpoint(tmp_path, END)
+    assert ours["carried/memory_rows"].shape == (4,) and ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-3, atol=1e-4, err_msg=name)

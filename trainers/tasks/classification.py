@@ -41,6 +41,10 @@ class Classification:
     def input_shape(self) -> tuple[int, int, int]:
         return (self.recipe.model.resolution, self.recipe.model.resolution, 3)
 
+    def units(self, first: int, steps: int) -> int:
+        """How many examples `steps` steps from step `first` on see."""
+        return steps * self.recipe.train.global_batch
+
     def build_model(self) -> keras.Model:
         return tf_models.build_model(
             self.recipe.model.name,

@@ -78,8 +78,8 @@ class LanguageModelling:
     def _rows(self) -> int:
         return self.dataset.num_tokens(self.recipe.data.train_split) // self.recipe.train.global_batch
 
-    def symbols(self, first: int, steps: int) -> int:
-        """How many symbols of the text `steps` steps from step `first` on see."""
+    def units(self, first: int, steps: int) -> int:
+        """How many bytes or words of the text `steps` steps from step `first` on see."""
         return int(self.segments.length[first : first + steps].sum()) * self.recipe.train.global_batch
 
     @property
