@@ -157,3 +157,25 @@ def test_splits_give_probabilities_that_sum_to_one_and_the_losses_of_them():
     np.testing.assert_allclose(tf.reduce_sum(tf.exp(log_probabilities), -1), 1, rtol=1e-5)
     wanted = -tf.gather(log_probabilities, symbols, batch_dims=2)
     np.testing.assert_allclose(layer.losses_of(vectors, symbols), wanted, rtol=1e-5)
+
+
+def test_the_memory_fills_to_five_thousand_rows_and_no_further():
+    model = tf_models.build_model(
+        "sha_rnn", num_classes=11, width=2, boom_width=2, num_layers=1, attention_layers=(0,), memory_size=5000
+    )
+    state, rows = empty_state(model, 1), []
+    for segment in range(6):
+        state = model({"tokens": tokens(1, 1024, segment), "state": state})["state"]
+        rows.append(int(state["memory_rows"][0]))
+    assert rows == [1024, 2048, 3072, 4096, 5000, 5000]
+
+
+@pytest.mark.slow
+def test_the_network_of_the_paper_begins_by_guessing():
+    keras.utils.set_random_seed(0)
+    model = tf_models.build_model("sha_rnn", num_classes=205)
+    text = tf.constant(np.random.default_rng(0).integers(0, 205, (2, 65)), tf.int32)
+    outputs = model({"tokens": text[:, :-1], "state": empty_state(model, 2)})
+    loss = tf.reduce_mean(model.get_layer("embedding").losses_of(outputs["hidden"], text[:, 1:]))
+    assert float(loss) == pytest.approx(np.log(205), abs=0.1)  # the author's code: 5.27 to 5.34
+    assert float(tf.sqrt(tf.reduce_mean(outputs["hidden"] ** 2))) == pytest.approx(1.005, abs=0.02)
