@@ -9,9 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_models.layers.memory_attention import MemoryAttention
-from tf_models.sha_rnn import empty_state
 from trainers.data.text import TextDataSet
-from trainers.sampling import State, advance, state_specs
+from trainers.sampling import State, state_after
 from trainers.session import Session
 
 PASSAGE = {"byte": 80, "word": 40}  # symbols that a figure has room for
@@ -37,7 +36,7 @@ def measure(session: Session, model: keras.Model) -> dict[str, Any]:
     begin = passage_begin(text, dataset.encode(b"\n")[0], size, PASSAGE[dataset.unit])
     end = min(begin + PASSAGE[dataset.unit], len(text))
     with session.strategy.scope():
-        state = _state_after(model, text[:begin], session.recipe.data.segment_length)
+        state = state_after(model, text[:begin], session.recipe.data.segment_length)
         weights = _weights(model, attentions, text[begin:end], state)
     distances = [by_distance(layer) for layer in weights]
     edges = bin_edges(distances[0].shape[1])
@@ -112,16 +111,6 @@ def shown(content: bytes, unit: str) -> str:
     """A symbol, or a stretch of text, for a figure: ↵ for a line break, □ for what has no letter of its own there."""
     text = content.decode("utf-8", "replace").removesuffix(" " if unit == "word" else "")
     return "".join(c if c.isprintable() and ord(c) < LATIN_END else OTHERS.get(c, "□") for c in text)
-
-
-def _state_after(model: keras.Model, text: np.ndarray, segment_length: int) -> State:
-    """The state after a text [symbols], read in segments as in an evaluation."""
-    specs = [tf.TensorSpec([None, None], tf.int32), state_specs(model, batch=None)]
-    read = tf.function(lambda tokens, state: advance(model, tokens, state)["state"], input_signature=specs)
-    tokens, state = tf.constant(text[np.newaxis], tf.int32), empty_state(model, 1)
-    for begin in range(0, len(text), segment_length):
-        state = read(tokens[:, begin : begin + segment_length], state)
-    return state
 
 
 def _weights(

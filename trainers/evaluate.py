@@ -68,18 +68,11 @@ class Evaluation:
         return data, -(-examples.num_examples // global_batch)
 
 
-def evaluation_on_the_way(session: Session, model: keras.Model) -> Evaluation | TextEvaluation:
-    """How a model in training is evaluated."""
+def evaluation_by(protocol: str, session: Session, model: keras.Model) -> Evaluation | TextEvaluation:
+    """How a model is evaluated by one of its task's protocols; of a language model there is but one."""
     if session.recipe.task == "language_modelling":
         return TextEvaluation(session, model)
-    return Evaluation(session, session.task.views(session.task.protocol_on_the_way, model))
-
-
-def final_evaluation(session: Session, model: keras.Model) -> Evaluation | TextEvaluation:
-    """How a trained model is tested."""
-    if session.recipe.task == "language_modelling":
-        return TextEvaluation(session, model)
-    return Evaluation(session, session.task.views(session.task.test_protocol, model))
+    return Evaluation(session, session.task.views(protocol, model))
 
 
 def load_finished(session: Session) -> keras.Model:

@@ -38,21 +38,14 @@ class Writer:
         self._model = model
         self._draw = draw
         self._segment_length = segment_length
-        state = state_specs(model, batch=1)
-        tokens = tf.TensorSpec([1, None], tf.int32)
-        place = Place(state, tf.TensorSpec([1], tf.int32), tf.TensorSpec([], tf.int64))
+        place = Place(state_specs(model, batch=1), tf.TensorSpec([1], tf.int32), tf.TensorSpec([], tf.int64))
         count = tf.TensorSpec([], tf.int32)
-        self._read = tf.function(self._read_segment, input_signature=[tokens, state], autograph=False)
         self._write = tf.function(self._draw_symbols, input_signature=[place, count], autograph=False)
 
     def begin(self, tokens: np.ndarray) -> Place:
         """Reads the text [symbols, at least one] that is to be gone on with."""
-        tokens = tf.constant(tokens[np.newaxis], tf.int32)
-        state = empty_state(self._model, 1)
-        for begin in range(0, tokens.shape[1] - 1, self._segment_length):
-            end = min(begin + self._segment_length, tokens.shape[1] - 1)
-            state = self._read(tokens[:, begin:end], state)
-        return Place(state, tokens[:, -1], tf.zeros([], tf.int64))
+        state = state_after(self._model, tokens[:-1], self._segment_length)
+        return Place(state, tf.constant(tokens[-1:], tf.int32), tf.zeros([], tf.int64))
 
     def write(self, place: Place, count: int) -> tuple[np.ndarray, Place]:
         """The next `count` symbols [count] and the place after them; the same, however many are written at once.
@@ -67,9 +60,6 @@ class Writer:
     def traces(self) -> int:
         """How often writing was traced; more than once is a retracing bug."""
         return self._write.experimental_get_tracing_count()
-
-    def _read_segment(self, tokens, state):
-        return advance(self._model, tokens, state)["state"]
 
     def _draw_symbols(self, place, count):
         def step(number, symbols, place):
@@ -91,6 +81,18 @@ def advance(model: keras.Model, tokens: tf.Tensor, state: State) -> dict[str, tf
         for name, part in outputs["state"].items()
     }
     return {**outputs, "state": after}
+
+
+def state_after(model: keras.Model, text: np.ndarray, segment_length: int) -> State:
+    """The state after a text [symbols], read from its beginning in segments of at most so many symbols."""
+    specs = [tf.TensorSpec([1, None], tf.int32), state_specs(model, batch=1)]
+    read = tf.function(
+        lambda tokens, state: advance(model, tokens, state)["state"], input_signature=specs, autograph=False
+    )
+    tokens, state = tf.constant(text[np.newaxis], tf.int32), empty_state(model, 1)
+    for begin in range(0, len(text), segment_length):
+        state = read(tokens[:, begin : begin + segment_length], state)
+    return state
 
 
 def state_specs(model: keras.Model, batch: int | None) -> dict[str, tf.TensorSpec]:

@@ -20,7 +20,7 @@ from trainers.build import build_loop, build_state, first_inputs, first_passages
 from trainers.checkpoints import Checkpoints, DamagedCheckpoint
 from trainers.console import Console, duration
 from trainers.data import mean_image
-from trainers.evaluate import Evaluation, compressors_on, evaluation_on_the_way, final_evaluation
+from trainers.evaluate import Evaluation, compressors_on, evaluation_by
 from trainers.export import write_keras_model, write_saved_model
 from trainers.files import write_json
 from trainers.session import Session, open_session
@@ -70,7 +70,7 @@ class Training:
         self._state = build_state(session)
         self._variables = self._state.variables()
         self._loop = build_loop(session, self._state)
-        self._evaluation = evaluation_on_the_way(session, self._state.model)
+        self._evaluation = evaluation_by(session.task.protocol_on_the_way, session, self._state.model)
         self._seconds = 0.0  # spent in training steps, in this process and those before it
         self._restore(continues)
         # Last: a mistake of the user leaves the folder free for the corrected command.
@@ -320,9 +320,10 @@ class Training:
 
     def _tests(self) -> Evaluation:
         """The evaluation at the end; where it is that on the way, what was compiled there serves again."""
-        if self._session.task.test_protocol == self._session.task.protocol_on_the_way:
+        task = self._session.task
+        if task.test_protocol == task.protocol_on_the_way:
             return self._evaluation
-        return final_evaluation(self._session, self._state.model)
+        return evaluation_by(task.test_protocol, self._session, self._state.model)
 
     def _results(self, selected: int, metrics: dict, others: dict[str, dict]) -> dict:
         recipe, model = self._recipe, self._state.model
