@@ -56,6 +56,22 @@ def fake_imagenet(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def wikitext2_of(tmp_path_factory):
+    """Prepares a `wikitext2` whose parts are three given texts, in a TFDS folder of its own, which is returned."""
+
+    def prepare(train, validation, test):
+        folder = tmp_path_factory.mktemp("tfds_wikitext")
+        files = folder / "downloads" / "manual" / "wikitext-2"
+        files.mkdir(parents=True)
+        for part, lines in (("train", train), ("valid", validation), ("test", test)):
+            (files / f"wiki.{part}.tokens").write_text(lines)
+        sources.prepare("wikitext2", folder)
+        return folder
+
+    return prepare
+
+
 CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from flags import catalog, overrides
 from flags.run import parse
+from tests.trainers.drawings import drawn, groups_of, lines, texts
 from trainers.figures import papers, records, sha_rnn, sha_rnn_tables, style, tables
-from trainers.figures.style import Drawing, NotDrawn
+from trainers.figures.style import NotDrawn
 from trainers.main import main
 from trainers.session import open_session
 
@@ -74,26 +75,8 @@ def write_run(tmp_path):
     return write
 
 
-def groups_of(*folders):
-    return records.group([records.read(folder) for folder in folders])
-
-
-def drawn(*folders):
-    """Every figure of these runs by the name of its files."""
-    return {d.name: d for d in papers.draw(groups_of(*folders)) if isinstance(d, Drawing)}
-
-
 def not_drawn(*folders):
     return [(d.title, d.reason) for d in papers.draw(groups_of(*folders)) if isinstance(d, NotDrawn)]
-
-
-def lines(axes):
-    """Lines of axes by their label."""
-    return {line.get_label(): line for line in axes.get_lines()}
-
-
-def texts(figure):
-    return [text.get_text() for axes in figure.axes for text in axes.texts] + [t.get_text() for t in figure.texts]
 
 
 def row_of(axes, name):

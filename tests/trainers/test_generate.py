@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from flags.run import parse
-from trainers.data import sources
 from trainers.export import write_keras_model
 from trainers.generate import AT_ONCE, Screen
 from trainers.main import main
@@ -50,14 +49,9 @@ def of_bytes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def of_words(tmp_path_factory):
+def of_words(tmp_path_factory, wikitext2_of):
     """A run on a `wikitext2` of six words, and the folder of that text."""
-    data_dir = tmp_path_factory.mktemp("tfds_wikitext")
-    files = data_dir / "downloads" / "manual" / "wikitext-2"
-    files.mkdir(parents=True)
-    for part in ("train", "valid", "test"):
-        (files / f"wiki.{part}.tokens").write_text(WORDS * 40)
-    sources.prepare("wikitext2", data_dir)
+    data_dir = wikitext2_of(*[WORDS * 40] * 3)
     arguments = ("--experiment=sha_rnn_wikitext2", "--data=paper", f"--data_dir={data_dir}")
     return leave_a_run(tmp_path_factory.mktemp("runs") / "words", *arguments), data_dir
 

@@ -143,43 +143,6 @@ def test_steps_in_a_tf_function_equal_eager_steps(jit_compile):
     np.testing.assert_allclose(compiled, our_steps(weight, gradients), rtol=1e-13)
 
 
-@pytest.mark.parametrize("through", ["apply_gradients", "update_step"])
-def test_two_replicas_take_the_step_of_the_summed_gradient_on_both(two_replicas, through):
-    with two_replicas.scope():
-        variable = keras.Variable(np.ones((2, 3), "float32"))
-        optimizer = LambMinTrust(LR, decay=DECAY)
-        optimizer.build([variable])
-
-    @tf.function
-    def step():
-        def on_replica():
-            replica = tf.distribute.get_replica_context()
-            gradient = variable.value + tf.cast(replica.replica_id_in_sync_group, tf.float32)
-            if through == "apply_gradients":
-                optimizer.apply_gradients([(gradient, variable)])
-            else:
-                gradient = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
-                optimizer.update_step(gradient, variable, optimizer.learning_rate)
-
-        two_replicas.run(on_replica)
-
-    single = keras.Variable(np.ones((2, 3), "float32"))
-    reference = LambMinTrust(LR, decay=DECAY)
-    for _ in range(3):
-        step()
-        reference.apply_gradients([(2 * single.value + 1, single)])
-    for replica in two_replicas.experimental_local_results(variable.value):
-        np.testing.assert_array_equal(replica.numpy(), single.numpy())
-
-
-def test_a_sparse_gradient_is_applied_as_a_dense_one():
-    sparse = tf.IndexedSlices(tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([2, 2]), tf.constant([3, 2]))
-    variables = [keras.Variable(np.ones((3, 2), "float32")) for _ in range(2)]
-    for variable, gradient in zip(variables, (sparse, tf.convert_to_tensor(sparse)), strict=True):
-        LambMinTrust(LR).apply_gradients([(gradient, variable)])
-    np.testing.assert_array_equal(variables[0].numpy(), variables[1].numpy())
-
-
 def test_decay_acts_inside_the_ratio_alone():
     weight, gradients = draw((6,))
     variable, optimizer = keras.Variable(weight, dtype="float64"), LambMinTrust(LR, decay=0.1)
@@ -234,30 +197,6 @@ def test_a_reset_reaches_every_replica(two_replicas):
     assert len(values) == 4 and all(value.numpy().all() for value in values)
     optimizer.reset()
     assert not any(value.numpy().any() for value in values)
-
-
-def test_a_saved_and_loaded_model_goes_on_with_the_same_steps(tmp_path):
-    def train(model, steps):
-        for _ in range(steps):
-            model.train_on_batch(np.ones((4, 3), "float32"), np.ones((4, 2), "float32"))
-
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    settings = {"beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-5, "min_trust": 0.1, "max_weight_norm": 5.0, "decay": 0.01}
-    model.compile(LambMinTrust(0.01, **settings), "mse")
-    train(model, 3)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    config = loaded.optimizer.get_config()
-    assert config == model.optimizer.get_config() and settings.items() <= config.items()
-    for each in (model, loaded):
-        train(each, 3)
-    np.testing.assert_array_equal(model.get_weights()[0], loaded.get_weights()[0])
-
-
-def test_every_slot_is_counted_once():
-    optimizer = LambMinTrust(LR)
-    optimizer.build([keras.Variable(np.ones(shape, "float32")) for shape in [(), (7,), (3, 5)]])
-    assert len(optimizer.variables) == 2 + 2 * 3  # iterations, learning rate; m and v of each
 
 
 def test_the_recipe_becomes_an_optimizer_that_decays_inside_the_update():

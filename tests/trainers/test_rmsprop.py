@@ -82,65 +82,6 @@ def test_steps_compiled_by_xla_equal_eager_steps():
     np.testing.assert_allclose(compiled, take_steps(gradients, lambda step: step), rtol=1e-5)
 
 
-@pytest.mark.parametrize("through", ["apply_gradients", "update_step"])
-def test_two_replicas_take_the_step_of_the_summed_gradient_on_both(two_replicas, through):
-    with two_replicas.scope():
-        variable = keras.Variable(np.ones((2, 3), "float32"))
-        optimizer = RMSPropTF1(LR)
-        optimizer.build([variable])
-
-    @tf.function
-    def step():
-        def on_replica():
-            replica = tf.distribute.get_replica_context()
-            gradient = variable.value + tf.cast(replica.replica_id_in_sync_group, tf.float32)
-            if through == "apply_gradients":
-                optimizer.apply_gradients([(gradient, variable)])
-            else:
-                gradient = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
-                optimizer.update_step(gradient, variable, optimizer.learning_rate)
-
-        two_replicas.run(on_replica)
-
-    single = keras.Variable(np.ones((2, 3), "float32"))
-    reference = RMSPropTF1(LR)
-    for _ in range(3):
-        step()
-        reference.apply_gradients([(2 * single.value + 1, single)])
-    for replica in two_replicas.experimental_local_results(variable.value):
-        np.testing.assert_array_equal(replica.numpy(), single.numpy())
-
-
-def test_a_sparse_gradient_is_applied_as_a_dense_one():
-    sparse = tf.IndexedSlices(tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([2, 2]), tf.constant([3, 2]))
-    variables = [keras.Variable(np.ones((3, 2), "float32")) for _ in range(2)]
-    for variable, gradient in zip(variables, (sparse, tf.convert_to_tensor(sparse)), strict=True):
-        RMSPropTF1(LR).apply_gradients([(gradient, variable)])
-    np.testing.assert_array_equal(variables[0].numpy(), variables[1].numpy())
-
-
-def test_a_saved_and_loaded_model_goes_on_with_the_same_steps(tmp_path):
-    def train(model, steps):
-        for _ in range(steps):
-            model.train_on_batch(np.ones((4, 3), "float32"), np.ones((4, 2), "float32"))
-
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    model.compile(RMSPropTF1(0.01, rho=0.8, momentum=0.7, epsilon=0.1), "mse")
-    train(model, 3)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.optimizer.get_config() == model.optimizer.get_config()
-    for each in (model, loaded):
-        train(each, 3)
-    np.testing.assert_array_equal(model.get_weights()[0], loaded.get_weights()[0])
-
-
-def test_every_slot_is_counted_once():
-    optimizer = RMSPropTF1(LR)
-    optimizer.build([keras.Variable(np.ones(shape, "float32")) for shape in SHAPES])
-    assert len(optimizer.variables) == 2 + 2 * len(SHAPES)  # iterations, learning rate; mean square and step of each
-
-
 def test_the_recipe_becomes_an_optimizer_without_weight_decay():
     recipe = RMSProp(decay=0.8, momentum=0.7, epsilon=0.1, weight_decay=1e-5)
     optimizer = build_optimizer(recipe, 0.25)

@@ -40,15 +40,9 @@ def enwik8(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def wikitext_dir(tmp_path_factory):
+def wikitext_dir(wikitext2_of):
     """A TFDS folder in which a `wikitext2` of a few words is prepared."""
-    folder = tmp_path_factory.mktemp("tfds_wikitext")
-    files = folder / "downloads" / "manual" / "wikitext-2"
-    files.mkdir(parents=True)
-    for part, lines in (("train", TRAIN), ("valid", VALIDATION), ("test", TEST)):
-        (files / f"wiki.{part}.tokens").write_text(lines)
-    sources.prepare("wikitext2", folder)
-    return folder
+    return wikitext2_of(TRAIN, VALIDATION, TEST)
 
 
 @pytest.fixture(scope="module")
@@ -178,14 +172,9 @@ def test_an_unknown_byte_is_named_with_its_place(enwik8):
     assert "the given text: byte 0xE9 at position 2" in message(error)
 
 
-def test_ids_of_more_symbols_than_a_byte_holds_are_int32(tmp_path):
-    files = tmp_path / "downloads" / "manual" / "wikitext-2"
-    files.mkdir(parents=True)
+def test_ids_of_more_symbols_than_a_byte_holds_are_int32(wikitext2_of):
     words = " ".join(f"w{number}" for number in range(300))
-    for part, lines in (("train", words), ("valid", "w7"), ("test", "w299")):
-        (files / f"wiki.{part}.tokens").write_text(lines)
-    sources.prepare("wikitext2", tmp_path)
-    data = text.open_text("wikitext2", tmp_path)
+    data = text.open_text("wikitext2", wikitext2_of(words, "w7", "w299"))
     assert data.num_classes == 301
     assert data.tokens("test").dtype == np.int32 and data.tokens("test").tolist() == [299, 300]
 

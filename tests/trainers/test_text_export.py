@@ -72,14 +72,9 @@ def of_bytes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def of_words(tmp_path_factory):
+def of_words(tmp_path_factory, wikitext2_of):
     """On a `wikitext2` of a few words, some of them in a softmax of their own."""
-    folder = tmp_path_factory.mktemp("tfds_wikitext")
-    files = folder / "downloads" / "manual" / "wikitext-2"
-    files.mkdir(parents=True)
-    for part in ("train", "valid", "test"):
-        (files / f"wiki.{part}.tokens").write_text(WORDS * 40)
-    sources.prepare("wikitext2", folder)
+    folder = wikitext2_of(*[WORDS * 40] * 3)
     arguments = ("--experiment=sha_rnn_wikitext2", "--data=paper", f"--data_dir={folder}", *TINY)
     return Exported(tmp_path_factory.mktemp("words"), *arguments, "--set=model.softmax_splits=3,6")
 
