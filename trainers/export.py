@@ -99,7 +99,6 @@ def _in_float32(config):
 
 def _write(session: Session, model: keras.Model, path: pathlib.Path) -> None:
     archive = keras.export.ExportArchive()
-    archive.track(model)
     archive.add_endpoint(
         "serving_default",
         lambda images: session.task.predict(model, images),
