@@ -15,8 +15,13 @@ from flags.recipe import Experiment
 Data = Literal["paper", "sample", "synthetic"]
 
 # Modules of `flags` that register experiments, in the order of --list_experiments.
-PAPERS = ("resnet", "efficientnet", "sha_rnn")
-SYNTHETIC = {"classification": "random images and labels", "language_modelling": "random text"}
+PAPERS = ("resnet", "efficientnet", "sha_rnn", "double_descent", "double_descent_features")
+SYNTHETIC = {
+    "classification": "random images and labels",
+    "language_modelling": "random text",
+    "least_squares": "random images and labels",
+    "regression": "random numbers",
+}
 
 _recipes: dict[str, Callable[[], Experiment]] = {}
 

@@ -10,7 +10,10 @@ import dataclasses
 from typing import Any, Literal
 
 from flags.catalog import experiment
-from flags.recipe import Experiment, Exponential, Images, Model, Paper, RMSProp, Train, require
+from flags.data import Images
+from flags.errors import require
+from flags.optimization import Exponential, RMSProp
+from flags.recipe import Experiment, Model, Paper, Train
 
 CITATION = "Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, arXiv 1905.11946"
 EPOCHS = 350

@@ -1,4 +1,4 @@
-"""The one exception that means: the user can mend this, and here is how."""
+"""What ends a run with one line in place of a traceback, and the check that raises it."""
 
 
 class UserError(Exception):
@@ -10,3 +10,9 @@ class UserError(Exception):
 
 class RunError(Exception):
     """A run that cannot go on through no mistake of the user. `main` prints its one line and exits with status 1."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises `UserError(message)` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)

@@ -221,6 +221,7 @@ FLAGS = {
             "top_p", share, "P", "generate: draw from the likeliest symbols alone that together have this share.", 0.98
         ),
         Flag("json", switch, "", "describe, evaluate, benchmark, --list_experiments: a JSON object on stdout.", False),
+        Flag("export", switch, "", "train: the SavedModel at the end; --noexport leaves it to --mode=export.", True),
         Flag("profile", step_range, "FROM,TO", "train: profile these steps for TensorBoard, such as 100,110."),
     ),
     "On the screen": (

@@ -17,6 +17,7 @@ from flags.nearest import near
 from flags.recipe import Experiment
 
 EXCLUSIVE = {"train.epochs": "train.steps", "train.steps": "train.epochs"}  # setting one clears the other
+NO_GROUPS = ("paper", "sweep", "sample_sweep")  # dataclasses that are no part of what a run trains
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -113,7 +114,7 @@ def _plain(value: Any) -> Any:
 
 
 def _groups(experiment: Experiment) -> list[str]:
-    names = [field.name for field in dataclasses.fields(experiment) if field.name != "paper"]
+    names = [field.name for field in dataclasses.fields(experiment) if field.name not in NO_GROUPS]
     return [name for name in names if dataclasses.is_dataclass(getattr(experiment, name))]
 
 

@@ -11,7 +11,10 @@ import dataclasses
 from typing import Any, Literal
 
 from flags.catalog import register
-from flags.recipe import Experiment, Images, Model, Momentum, Paper, Stepwise, Train, require
+from flags.data import Images
+from flags.errors import require
+from flags.optimization import Momentum, Stepwise
+from flags.recipe import Experiment, Model, Paper, Train
 
 CITATION = "He, Zhang, Ren & Sun 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385"
 

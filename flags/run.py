@@ -29,13 +29,24 @@ ONLY_IN = {  # flags that mean nothing in other modes
     "temperature": ("generate",),
     "top_k": ("generate",),
     "top_p": ("generate",),
+    "export": ("train",),
     "profile": ("train",),
     "init_from": ("train", "evaluate", "export"),
 }
-TASK_OF = {"predict": "classification", "generate": "language_modelling"}  # mode -> the only task that has it
+TASKS_OF = {  # mode -> the only tasks that have it
+    "predict": ("classification", "least_squares"),
+    "generate": ("language_modelling",),
+    "benchmark": ("classification", "language_modelling", "translation", "regression"),
+}
 DOES = {
+    "least_squares": "solves for its head and classifies images; --mode=predict says what is on them",
+    "regression": "learns numbers from numbers; --mode=evaluate tests it",
     "classification": "classifies images; --mode=predict says what is on them",
     "language_modelling": "is a language model; --mode=generate lets it write",
+}
+NOT_AVERAGED = {  # tasks whose models give no class probabilities
+    "language_modelling": "a language model",
+    "least_squares": "least squares, whose scores are no probabilities",
 }
 ALONE = {  # flag -> others that it leaves no room for
     "ensemble": ("model_dir", "experiment", "data"),
@@ -80,6 +91,7 @@ class Run:
     top_k: int | None
     top_p: float
     json: bool
+    export: bool  # whether training ends with a SavedModel
     profile: tuple[int, int] | None
     quiet: bool
     verbosity: int  # absl's levels
@@ -225,7 +237,7 @@ def _run(given: Mapping[str, Any]) -> Run:
 def _check_task(run: Run) -> None:
     """A mode fits what the experiment does, and has what it needs."""
     task = catalog.get(run.experiment).task
-    if task != TASK_OF.get(run.mode, task):
+    if task not in TASKS_OF.get(run.mode, (task,)):
         raise UserError(f"--mode={run.mode}: {run.experiment} {DOES[task]}.")
     if run.mode == "predict" and run.images is None:
         raise UserError("--mode=predict: --images is missing. Name the files: --images='photos/*.jpg', quoted.")
@@ -233,9 +245,11 @@ def _check_task(run: Run) -> None:
 
 def _check_ensemble(members: Sequence[Run]) -> None:
     for run in members:
-        if catalog.get(run.experiment).task != "classification":
+        task = catalog.get(run.experiment).task
+        if task != "classification":
+            kind = NOT_AVERAGED.get(task, "of another kind")
             raise UserError(
-                f"--ensemble: the run in {run.model_dir} is a language model, {run.experiment}; only classifiers of "
+                f"--ensemble: the run in {run.model_dir} is {kind}, {run.experiment}; only classifiers of "
                 "images can be averaged. Evaluate it alone, with --model_dir."
             )
 

@@ -10,7 +10,10 @@ import dataclasses
 from typing import Any, Literal
 
 from flags.catalog import experiment
-from flags.recipe import Experiment, Lamb, Model, Paper, Text, Train, WarmUp, require
+from flags.data import Text
+from flags.errors import require
+from flags.optimization import Lamb, WarmUp
+from flags.recipe import Experiment, Model, Paper, Train
 
 CITATION = "Merity 2019, Single Headed Attention RNN: Stop Thinking With Your Head, arXiv 1911.11423"
 

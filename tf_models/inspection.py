@@ -15,6 +15,7 @@ from tf_models.layers.memory_attention import MemoryAttention
 from tf_models.layers.shortcut import ZeroPaddedIdentity
 from tf_models.layers.standardise import ScaleAndShift, Standardise
 from tf_models.layers.tied_embedding import TiedEmbedding
+from tf_models.random_features import RandomFeatures
 from tf_models.sha_rnn import CountRows
 
 
@@ -176,6 +177,8 @@ def _layer_multiply_adds(layer: keras.Layer, time: int | None) -> int:
         each = _size([layer.kernel])
     elif isinstance(layer, layers.Dense):
         each = _size([layer.kernel])
+    elif isinstance(layer, RandomFeatures):
+        each = _size([layer.frequencies])
     elif isinstance(layer, LSTM):
         each = _size([layer.kernel, layer.recurrent_kernel])
     elif isinstance(layer, MemoryAttention):

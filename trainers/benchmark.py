@@ -20,7 +20,7 @@ import tensorflow as tf
 from flags.run import Run
 from tf_models.layers import noise
 from trainers import strategy as strategies
-from trainers.build import build_loop, build_state, training_batches
+from trainers.build import build_loop, build_state
 from trainers.data import segments
 from trainers.loop import is_decayed
 from trainers.session import Session, open_session
@@ -95,7 +95,7 @@ class RealInput:
         batch = session.recipe.train.global_batch
         self.iterator = iter(
             session.strategy.distribute_datasets_from_function(
-                lambda context: training_batches(session, 0, batch, context).repeat()
+                lambda context: session.task.training_batches(0, batch, context).repeat()
             )
         )
         self.units_per_step: list[float] = []
@@ -131,7 +131,7 @@ def same_batch(session: Session) -> tf.data.Dataset:
         lanes = session.task.lanes[:replica_batch, : _longest(session) + 1]
         one = segments.fixed_segments(lanes.shape[1], _longest(session))
         return segments.batches(lanes, one, context=context).cache()
-    return training_batches(session, 0, replica_batch, context).take(1).cache()
+    return session.task.training_batches(0, replica_batch, context).take(1).cache()
 
 
 def _bare_step(session: Session, state: TrainState) -> Callable:
@@ -196,7 +196,7 @@ def _seconds(run: Callable[[int], object], steps: int) -> float:
 def _input_seconds(session: Session) -> float:
     """Seconds a global batch of the input pipeline alone, nothing else running: the median over batches."""
     batch = session.recipe.train.global_batch
-    batches = iter(training_batches(session, 0, batch, tf.distribute.InputContext()).repeat())
+    batches = iter(session.task.training_batches(0, batch, tf.distribute.InputContext()).repeat())
     times, until = [], time.perf_counter() + 2 * WINDOW_SECONDS
     while len(times) < 10 or time.perf_counter() < until:
         times.append(_seconds(lambda _: next(batches), 1))

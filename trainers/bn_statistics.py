@@ -40,7 +40,7 @@ def _averages(session: Session, state: TrainState) -> list[tuple]:
     """Every moving mean and variance with its exact value. The variables themselves are used up on the way."""
     replicas = session.strategy.num_replicas_in_sync
     parts = session.recipe.train.micro_batches_of(replicas)
-    steps = max(1, round(session.recipe.train.steps_per_epoch(session.examples_per_epoch)))
+    steps = max(1, round(session.recipe.train.steps_per_epoch(session.task.examples_per_epoch)))
     norms = [layer for layer in state.model.layers if isinstance(layer, layers.BatchNormalization)]
     iterator = iter(training_data(session, first_step=int(state.step.numpy())))
     with _moving_at_once(norms):

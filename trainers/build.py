@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import tensorflow as tf
 
 from trainers.carried import CarriedModel
-from trainers.data import segments, stream
 from trainers.loop import TrainLoop
 from trainers.optimizers import build_optimizer
 from trainers.optimizers.loss_scale import LossScale
@@ -55,15 +52,15 @@ def build_loop(session: Session, state: TrainState) -> TrainLoop:
 def training_data(session: Session, *, first_step: int) -> tf.distribute.DistributedDataset:
     """The stream of training batches from `first_step` on, one batch per replica and step."""
     return session.strategy.distribute_datasets_from_function(
-        lambda context: training_batches(session, first_step, session.recipe.train.global_batch, context)
+        lambda context: session.task.training_batches(first_step, session.recipe.train.global_batch, context)
     )
 
 
 def first_inputs(session: Session, count: int = 64) -> tf.Tensor:
     """The first `count` augmented training images, no mean image subtracted: [count, height, width, 3] in 0..255."""
     count = min(count, session.recipe.train.global_batch)
-    uncentred = dataclasses.replace(session, task=build_task(session.recipe, session.dataset))
-    return next(iter(training_batches(uncentred, 0, count, tf.distribute.InputContext())))["image"]
+    uncentred = build_task(session.recipe, session.dataset, seed=session.run.seed)
+    return next(iter(uncentred.training_batches(0, count, tf.distribute.InputContext())))["image"]
 
 
 def first_passages(session: Session, count: int = 4) -> list[str]:
@@ -71,18 +68,3 @@ def first_passages(session: Session, count: int = 4) -> list[str]:
     length = int(session.task.segments.length[0])
     passages = [session.dataset.decode(lane[:length]) for lane in session.task.lanes[:count]]
     return [passage.decode("utf-8", "backslashreplace") for passage in passages]
-
-
-def training_batches(session: Session, first_step: int, global_batch: int, context: tf.distribute.InputContext):
-    """The batches of one input pipeline: of images without end, of a text's segments those of the run."""
-    if session.recipe.task == "language_modelling":
-        return segments.batches(session.task.lanes, session.task.segments, first_step=first_step, context=context)
-    return stream.training_batches(
-        session.dataset.split(session.recipe.data.train_split),
-        session.task.training_example,
-        seed=session.run.seed,
-        first_step=first_step,
-        global_batch=global_batch,
-        shuffle_window=session.recipe.data.shuffle_window,
-        context=context,
-    )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 PERCENT = ("top1", "top5", "waiting")
 RATES = ("examples_per_second", "bytes_per_second", "words_per_second")
-SHOWN = ("loss", "top1", "top5", "bpc", "perplexity", "lr", *RATES, "waiting")
+SHOWN = ("loss", "squared_error", "top1", "top5", "bpc", "perplexity", "lr", *RATES, "waiting")
 
 
 class Console:

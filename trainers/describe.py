@@ -14,7 +14,7 @@ from flags.run import Run
 from tf_models import inspection
 from trainers import strategy as strategies
 from trainers.build import build_state
-from trainers.data import sources, synthetic, text
+from trainers.data import linear_data, sources, synthetic, text
 from trainers.session import Session, open_session
 
 SHOWN_DECAYS = 3  # at either end of the run
@@ -124,7 +124,7 @@ def _bytes(variables) -> int:
 def _data(session: Session) -> dict:
     """The data set, whether it is there, and how to get it."""
     name, folder = session.recipe.data.name, session.run.data_dir
-    if name in (*synthetic.NAMES, text.SYNTHETIC):
+    if name in (*synthetic.NAMES, text.SYNTHETIC, linear_data.NAME):
         return {"name": name, "prepared": True, "how": "made in memory"}
     if sources.is_prepared(name, folder):
         return {"name": name, "prepared": True, "how": f"found in {sources.data_folder(folder)}"}
@@ -139,7 +139,7 @@ def _text(session: Session, model: keras.Model, facts: dict) -> str:
         _table([("", "here", "paper"), *_metric_rows(recipe.paper.numbers), *_count_rows(facts, recipe.paper.numbers)]),
         _memory(recipe, facts),
         _steps(session, facts),
-        "learning rate\n" + "\n".join(_rate_lines(facts)),
+        "learning rate\n" + ("\n".join(_rate_lines(facts)) or "  none: the head is solved for, not trained"),
         f"data  {facts['data']['name']}: {facts['data']['how']}",
         f"devices  {facts['devices']}",
         "deviations from the paper\n" + "\n".join(f"  - {line}" for line in facts["deviations"]),
@@ -158,7 +158,8 @@ def _count_rows(facts: dict, paper: Mapping[str, float]) -> list[tuple[str, str,
     adds = (f"{facts['multiply_adds']:,}", f"{paper['multiply_adds'] / 1e9:.3g}B" if "multiply_adds" in paper else "-")
     trained = f"{facts['parameters']:,}"
     if "unit" not in facts:
-        counts = f"{trained} (and {facts['non_trainable']:,} batch-norm statistics)"
+        others = "batch-norm statistics" if facts["lr"] else "that stay as they are drawn"
+        counts = f"{trained} (and {facts['non_trainable']:,} {others})"
         return [("parameters", counts, printed), ("multiply-adds", *adds)]
     rows = [("parameters", trained, printed)]
     if "parameters_as_defined" in facts:
@@ -188,8 +189,8 @@ def _steps(session: Session, facts: dict) -> str:
     batch = session.recipe.train.global_batch
     if "unit" not in facts:
         return (
-            f"steps  {facts['steps']:,} of {batch} examples: "
-            f"{facts['epochs']:.1f} epochs of {session.examples_per_epoch:,}"
+            f"steps  {facts['steps']:,} of {session.task.units(0, 1)} examples: "
+            f"{facts['epochs']:.1f} epochs of {session.task.examples_per_epoch:,}"
         )
     unit = facts["unit"]
     heading = (

@@ -16,8 +16,11 @@ from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
 from trainers import compressors
 from trainers.data import stream
+from trainers.held_evaluation import HeldEvaluation
 from trainers.loop import EvalLoop
+from trainers.regression_evaluation import RegressionEvaluation
 from trainers.session import Session, open_session
+from trainers.tasks.held_classification import HeldClassification
 from trainers.tasks.views import Views, log_mean
 from trainers.text_evaluation import TextEvaluation
 
@@ -68,10 +71,16 @@ class Evaluation:
         return data, -(-examples.num_examples // global_batch)
 
 
-def evaluation_by(protocol: str, session: Session, model: keras.Model) -> Evaluation | TextEvaluation:
-    """How a model is evaluated by one of its task's protocols; of a language model there is but one."""
+def evaluation_by(
+    protocol: str, session: Session, model: keras.Model
+) -> Evaluation | HeldEvaluation | TextEvaluation | RegressionEvaluation:
+    """How a model is evaluated by one of its task's protocols; some tasks have but one."""
     if session.recipe.task == "language_modelling":
         return TextEvaluation(session, model)
+    if session.recipe.task == "regression":
+        return RegressionEvaluation(session, model)
+    if isinstance(session.task, HeldClassification):
+        return HeldEvaluation(session, model)
     return Evaluation(session, session.task.views(protocol, model))
 
 
@@ -126,11 +135,14 @@ def evaluate(run: Run) -> None:
     members = [session, *(open_session(other, strategy=session.strategy) for other in (run.ensemble or ())[1:])]
     for member in members[1:]:
         _check_same_data(session, member)
-    protocols = [member.recipe.data.test_protocol for member in members]
+    protocols = [member.task.test_protocol for member in members]
     load = load_imported if run.init_from else load_finished
-    views = [member.task.views(how, load(member)) for member, how in zip(members, protocols)]
     split = chosen_split(session)
-    metrics = Evaluation(session, *views).run(split)
+    if run.ensemble:
+        views = [member.task.views(how, load(member)) for member, how in zip(members, protocols)]
+        metrics = Evaluation(session, *views).run(split)
+    else:
+        metrics = evaluation_by(protocols[0], session, load(session)).run(split)
     names = [member.recipe.name for member in members]
     result = {
         "experiment": names[0],
@@ -149,7 +161,7 @@ def evaluate(run: Run) -> None:
     how = ", ".join(sorted({protocol.replace("_", " ") for protocol in protocols}))
     print(f"{what} on {session.recipe.data.name}, {split}, {how} ({session.data} data)")
     for name, value in metrics.items():
-        print(f"  {name:10} {value:.4f}" if isinstance(value, float) else f"  {name:10} {value}")
+        print(f"  {name:14} {value:.4f}" if isinstance(value, float) else f"  {name:14} {value}")
 
 
 def evaluate_text(session: Session, model: keras.Model) -> None:

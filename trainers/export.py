@@ -14,7 +14,7 @@ from flags.errors import RunError, UserError
 from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
 from trainers import text_export
-from trainers.data import mean_image, stream
+from trainers.data import stream
 from trainers.evaluate import load_finished, load_imported
 from trainers.session import Session, open_session
 
@@ -40,8 +40,7 @@ def _keep(session: Session, model: keras.Model) -> None:
     if folder.config.exists():
         raise UserError(f"--model_dir={folder.path} holds a run already. Name another folder for --init_from.")
     write_keras_model(model, folder.keras_model)
-    if session.mean_image is not None:
-        mean_image.write(session.mean_image, folder.mean_image)
+    session.task.keep(folder)
     folder.claim(session.recipe, session.settings)
 
 
@@ -69,6 +68,8 @@ def write_saved_model(session: Session, model: keras.Model) -> float:
     if session.recipe.task == "language_modelling":
         text_export.write(session, live, aside)
         difference = text_export.check(session, live, aside)
+    elif session.recipe.task == "regression":
+        difference = _export_numbers(session, live, aside)
     else:
         _write(session, live, aside)
         difference = _check(session, live, aside)
@@ -89,7 +90,7 @@ def single_device_copy(model: keras.Model) -> keras.Model:
 def _in_float32(config):
     """A model's config with every mixed-precision policy replaced: a server computes in float32."""
     if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
+        if config.get("class_name") == "DTypePolicy" and config["config"]["name"].startswith("mixed_"):
             return {**config, "config": {"name": "float32"}}
         return {key: _in_float32(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
@@ -119,6 +120,22 @@ def _check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
         )
     difference = float(np.max(np.abs(served - live)))
     if not difference < 1e-5:
+        raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")
+    return difference
+
+
+def _export_numbers(session: Session, model: keras.Model, path: pathlib.Path) -> float:
+    """Writes a model of numbers, [batch, inputs] to [batch, 1]; returns by how much what was written differs."""
+    model.export(str(path), verbose=False)
+    inputs = tf.constant(session.dataset.split(session.recipe.data.test_split).inputs[:8])
+    written, live = tf.saved_model.load(str(path)), model(inputs)
+    if not np.isfinite(live).all():
+        raise RunError(
+            "the model's outputs are not finite: its weights have grown without bounds, and it was not exported. "
+            "Train anew with a lower learning rate (--set=schedule.lr=...)."
+        )
+    difference = float(np.max(np.abs(written.serve(inputs) - live)))
+    if not difference < 1e-5 * max(1.0, float(np.max(np.abs(live)))):
         raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")
     return difference
 

@@ -32,7 +32,7 @@ class TrainLoop:
         recipe: `global_batch`, `micro_batches`, `clip_norm` are read.
         weight_decay: coefficient c of the coupled L2 term c * sum(w^2) / 2 over the `decayed` weights. Its gradient
             c * w is added after the all-reduce, which equals having it in the loss.
-        decayed: "kernels", "outside_batch_norm" or "all" (`flags.recipe.Optimizer`).
+        decayed: "kernels", "outside_batch_norm" or "all" (`flags.optimization.Optimizer`).
         seed: of dropout and stochastic depth.
         jit_compile: compile forward and backward with XLA.
         measure_waiting: take the time that is spent waiting for data; TensorFlow's deterministic mode has no clock.

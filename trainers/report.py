@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import importlib
+import os
 import pathlib
 import re
 import sys
@@ -35,7 +37,7 @@ MEASUREMENTS = (
 
 
 def report(run: Run) -> None:
-    """Draws the report on one run into its folder, or on all of `--runs` into `--model_dir`; prints what it wrote.
+    """Draws the report on one run or a sweep into its folder, or on `--runs` into `--model_dir`; prints what it wrote.
 
     Raises:
         UserError: there is no such run, none can be read, or the report's folder cannot be written.
@@ -54,7 +56,7 @@ def report(run: Run) -> None:
     left_out += page.lines_of_missing(drawn)
     drawings = [drawing for drawing in drawn if isinstance(drawing, Drawing)]
     folder = pathlib.Path(run.model_dir)
-    if RunFolder(folder).config.exists():  # also with --runs: a run's own files are not ours to touch
+    if RunFolder(folder).config.exists() or is_sweep(folder):  # also with --runs: their own files are not ours to touch
         folder /= "report"
     try:
         written = _write(folder, groups, drawings, left_out)
@@ -68,16 +70,24 @@ def report(run: Run) -> None:
         print("not there, and why:", *left_out, sep="\n  ")
 
 
+def is_sweep(folder: pathlib.Path) -> bool:
+    """Whether the runs of a sweep are in a folder, each in one of its own."""
+    return (folder / "sweep.json").is_file()
+
+
 def _read(run: Run) -> tuple[list[Record], list[str]]:
     """The runs that can be read, and a line for each that cannot."""
-    if not run.runs:
+    patterns = run.runs
+    if not patterns and run.model_dir is not None and is_sweep(pathlib.Path(run.model_dir)):
+        patterns = (os.path.join(glob.escape(run.model_dir), "*"),)
+    if not patterns:
         if run.model_dir is None:
             raise UserError(
                 f"--mode=report: {run.experiment} has no run in runs/. Train it first, or name --model_dir."
             )
         return [records.read(pathlib.Path(run.model_dir))], []
     found, left_out = [], []
-    for folder in records.find(run.runs):
+    for folder in records.find(patterns):
         try:
             found.append(records.read(folder))
         except UserError as error:

@@ -4,6 +4,8 @@ config.json      the whole recipe as run, versions, seed, git commit, command li
 metrics.jsonl    one line per logged step
 results.json     at the end
 mean_image.npy   what is subtracted from every input, in recipes with a mean image
+labels.npz       of training images held in memory: which are used, their labels, true and as trained on
+predictions.npz  of the same recipes: the class found for every test image
 checkpoints/     train/  eval/  saved_model/  model.keras  report/
 """
 
@@ -38,6 +40,8 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.results = self.path / "results.json"
         self.mean_image = self.path / "mean_image.npy"
+        self.labels = self.path / "labels.npz"
+        self.predictions = self.path / "predictions.npz"
         self.checkpoints = self.path / "checkpoints"
         self.train_events = self.path / "train"
         self.eval_events = self.path / "eval"

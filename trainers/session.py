@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import operator
 import os
 import sys
 
 import numpy as np
 import tensorflow as tf
 
+from flags.data import LinearData
 from flags.errors import UserError
 from flags.recipe import Experiment
 from flags.run import Run
 from trainers import strategy as strategies
-from trainers.data import mean_image, sources, synthetic, text
+from trainers.data import linear_data, mean_image, sources, synthetic, text
+from trainers.optimizers.no_schedule import NoSchedule
 from trainers.optimizers.schedules import Schedule, build_schedule
 from trainers.run_folder import RunFolder
 from trainers.tasks import build_task
@@ -43,18 +43,9 @@ class Session:
     jit_compile: bool
     task: object
 
-    @functools.cached_property
-    def examples_per_epoch(self) -> int:
-        """What the schedule counts as an epoch."""
-        data = self.recipe.data
-        return data.examples_per_epoch or self.dataset.split(data.train_split).num_examples
-
-    @functools.cached_property
+    @property
     def steps(self) -> Steps:
-        if self.recipe.task == "language_modelling":
-            return self.task.steps
-        train, examples = self.recipe.train, self.examples_per_epoch
-        return Steps(train.total_steps(examples), train.steps_per_epoch(examples))
+        return self.task.steps
 
     @property
     def total_steps(self) -> int:
@@ -67,6 +58,8 @@ class Session:
         return self.recipe.train.global_batch // replicas // self.recipe.train.micro_batches_of(replicas)
 
     def build_schedule(self) -> Schedule:
+        if self.recipe.schedule is None:
+            return NoSchedule()
         return build_schedule(
             self.recipe.schedule,
             global_batch=self.recipe.train.global_batch,
@@ -113,10 +106,13 @@ def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strateg
         data = choose_data(run, quiet=not strategies.is_chief(strategy))
     recipe = run.recipe_for(data)
     dataset = open_data(run, recipe, dry=dry)
-    check_batches(recipe, strategy.num_replicas_in_sync)
+    task = build_task(recipe, dataset, seed=run.seed)
+    task.check_batches(strategy.num_replicas_in_sync)
     if not dry:
-        check_splits(recipe, dataset)
+        task.check_splits()
     mean = choose_mean_image(run, recipe, dataset, data, dry=dry, quiet=run.quiet or not strategies.is_chief(strategy))
+    if mean is not None:
+        task = build_task(recipe, dataset, seed=run.seed, mean_image=mean)
     return Session(
         run=run,
         data=data,
@@ -126,7 +122,7 @@ def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strateg
         strategy=strategy,
         precision=strategies.set_precision(run.precision, strategy),
         jit_compile=choose_jit_compile(run, recipe, strategy),
-        task=build_task(recipe, dataset, mean),
+        task=task,
     )
 
 
@@ -139,7 +135,7 @@ def choose_data(run: Run, *, quiet: bool = False) -> str:
     if run.data != "auto":
         return run.data
     name = run.recipe_for("paper").data.name
-    if sources.is_prepared(name, run.data_dir) or run.download:
+    if name == linear_data.NAME or sources.is_prepared(name, run.data_dir) or run.download:
         return "paper"
     named = run.data_dir or os.environ.get("TFDS_DATA_DIR")
     if named:
@@ -157,6 +153,8 @@ def open_data(run: Run, recipe: Experiment, *, dry: bool):
     name, reads_text = recipe.data.name, recipe.task == "language_modelling"
     if name == text.SYNTHETIC:
         return text.open_synthetic(seed=run.seed)
+    if isinstance(recipe.data, LinearData):
+        return linear_data.LinearDataSet(recipe.data, seed=run.seed)
     if name in synthetic.NAMES:
         return synthetic.open_synthetic(name, seed=run.seed)
     if dry and not sources.is_prepared(name, run.data_dir) and name not in sources.SAMPLES:
@@ -195,48 +193,3 @@ def choose_mean_image(run: Run, recipe: Experiment, dataset, data: str, *, dry: 
     if folder.config.exists() and folder.mean_image.exists():
         return mean_image.read(folder.mean_image, resolution)
     return mean_image.training_mean(dataset, recipe.data, resolution, data_dir=run.data_dir, quiet=quiet)
-
-
-def check_splits(recipe: Experiment, dataset) -> None:
-    """Every split of the recipe is there, and that of a text long enough for its lanes, before anything is trained."""
-    for field in ("train_split", "validation_split", "test_split"):
-        split = getattr(recipe.data, field)
-        if split is not None and recipe.task == "language_modelling":
-            _check_lanes(recipe, dataset, field, split)
-        elif split is not None:
-            dataset.split(split)
-
-
-LANES = {  # split of a text -> the field that says how many lanes it is cut into; the fewest symbols of a lane
-    "train_split": ("train.global_batch", 3),  # of the last two the second may never be predicted
-    "validation_split": ("data.validation_lanes", 2),
-    "test_split": ("data.test_lanes", 2),
-}
-
-
-def _check_lanes(recipe: Experiment, dataset, field: str, split: str) -> None:
-    lanes_field, fewest = LANES[field]
-    symbols, lanes = dataset.num_tokens(split), operator.attrgetter(lanes_field)(recipe)
-    if symbols < fewest * lanes:
-        raise UserError(
-            f"data.{field}={split} has {symbols:,} {dataset.unit}s, which is too short for {lanes_field}={lanes} lanes "
-            f"of {fewest} {dataset.unit}s or more. Take fewer lanes, or a larger split."
-        )
-
-
-def check_batches(recipe: Experiment, replicas: int) -> None:
-    """Every replica gets the same share of a step, in `micro_batches` equal parts."""
-    train, data = recipe.train, recipe.data
-    shared = {"train.global_batch": (train.global_batch, replicas * train.micro_batches)}
-    if recipe.task == "language_modelling":
-        shared |= {f"data.{field}": (getattr(data, field), replicas) for field in ("validation_lanes", "test_lanes")}
-    else:
-        shared["train.eval_batch"] = (train.eval_batch, replicas)
-    for field, (batch, parts) in shared.items():
-        if batch % parts:
-            near = max(parts, batch // parts * parts)
-            raise UserError(
-                f"{field}={batch} does not divide over {replicas} replicas"
-                + (f" of {train.micro_batches} micro-batches" if parts != replicas else "")
-                + f". For instance --set={field}={near}."
-            )

@@ -22,9 +22,11 @@ class TensorBoard:
         }
 
     def scalars(self, step: int, split: str, numbers: Mapping[str, float]) -> None:
-        with self._writers[split].as_default(step):
+        """Those of `fit`, the training examples in inference mode, stand under that name beside those of training."""
+        writer, group = (self._writers["train"], "fit/") if split == "fit" else (self._writers[split], "")
+        with writer.as_default(step):
             for name, value in numbers.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(group + name, value)
 
     def recipe(self, recipe: Experiment) -> None:
         """The recipe as a table, and its fields as hparams, so that runs can be compared."""

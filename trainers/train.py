@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 import tf_models
+from flags.data import Images
 from flags.errors import RunError, UserError
 from flags.run import Run
 from tf_models import inspection
@@ -19,14 +20,15 @@ from trainers.bn_statistics import exact_statistics
 from trainers.build import build_loop, build_state, first_inputs, first_passages, training_data
 from trainers.checkpoints import Checkpoints, DamagedCheckpoint
 from trainers.console import Console, duration
-from trainers.data import mean_image
 from trainers.evaluate import Evaluation, compressors_on, evaluation_by
 from trainers.export import write_keras_model, write_saved_model
 from trainers.files import write_json
+from trainers.held_evaluation import write_predictions
+from trainers.least_squares import solve_head
 from trainers.session import Session, open_session
 from trainers.signals import Stopped, StopSignals
 from trainers.tensorboard import TensorBoard
-from trainers.windows import Calls, Window
+from trainers.windows import Calls, Evaluations, Window
 
 OTHER_METRICS = {  # of the same weights, without what the recipe does to them at the end; how they are shown
     "metrics_without_average": "not averaged",
@@ -70,13 +72,13 @@ class Training:
         self._state = build_state(session)
         self._variables = self._state.variables()
         self._loop = build_loop(session, self._state)
+        self._evaluations = Evaluations(recipe.train)
         self._evaluation = evaluation_by(session.task.protocol_on_the_way, session, self._state.model)
         self._seconds = 0.0  # spent in training steps, in this process and those before it
         self._restore(continues)
         # Last: a mistake of the user leaves the folder free for the corrected command.
         if session.is_chief and not continues:
-            if session.mean_image is not None:
-                mean_image.write(session.mean_image, session.folder.mean_image)
+            session.task.keep(session.folder)
             session.folder.claim(recipe, session.settings)
         self._board = TensorBoard(session.folder) if session.is_chief else None
 
@@ -88,12 +90,12 @@ class Training:
         self._announce()
         if self._board and self._step == 0:
             self._board.recipe(self._recipe)
-            if self._recipe.task == "classification":
+            if isinstance(self._recipe.data, Images):
                 self._board.inputs(first_inputs(self._session), 0)
-            else:
+            elif self._recipe.task == "language_modelling":
                 self._board.passages(first_passages(self._session), 0)
         if self._step < self._session.total_steps:
-            self._train()
+            (self._solve if self._recipe.task == "least_squares" else self._train)()
         self._finish()
 
     # Starting
@@ -190,18 +192,31 @@ class Training:
                     f"stopped at step {step}, everything is saved in {self._folder.path}; run the same command to go on"
                 )
 
+    def _solve(self) -> None:
+        """The one step of a linear head on fixed features."""
+        task, ridge = self._session.task, self._recipe.optimizer.weight_decay
+        began = time.perf_counter()
+        solve_head(self._state.model, task.training_images(), task.training_set.labels, ridge)
+        self._seconds += time.perf_counter() - began
+        self._state.step.assign(1)
+        if self._recipe.data.validation_split is not None:
+            self._evaluate(1)
+        self._save(1)
+
     def _between_calls(self, step: int, window: Window) -> None:
         train, last = self._recipe.train, step in (self._session.total_steps, self._session.steps.first_pass)
         if step % train.log_every == 0 or last:
             self._report(step, "train", window.close())
         best = None
-        if self._recipe.data.validation_split is not None and (step % train.eval_every == 0 or last):
+        if self._recipe.data.validation_split is not None and (step in self._evaluations or last):
             best = self._evaluate(step)
         if step % train.checkpoint_every == 0 or last or best is not None:
             self._save(step, best)
 
     def _evaluate(self, step: int) -> float | None:
         """Evaluates the averaged weights; returns the selecting metric if they are the best, and the best is needed."""
+        if self._recipe.train.measure_fit:
+            self._report(step, "fit", self._evaluation.fit(self._averaged()))
         metrics = self._evaluation.run(self._recipe.data.validation_split, self._averaged())
         self._report(step, "eval", {name: metrics[name] for name in self._session.task.metric_names})
         value, best = metrics[self._session.task.selects_by], self._checkpoints.best
@@ -214,7 +229,7 @@ class Training:
         return value if is_better(value, best["value"]) else None
 
     def _begin_second_pass(self) -> None:
-        """The best weights so far, and an optimizer that knows nothing of them (`flags.recipe.WarmUp`)."""
+        """The best weights so far, and an optimizer that knows nothing of them (`flags.optimization.WarmUp`)."""
         step = self._step
         best = self._restore_best()
         self._console.say(f"second pass: from the weights of step {best}, with a new optimizer state")
@@ -307,16 +322,28 @@ class Training:
                 self._console.say("batch norm: averaging its statistics over an epoch")
                 stack.enter_context(exact_statistics(session, self._state))
             metrics = test()
+            if self._recipe.train.measure_fit:
+                others |= self._fit()
             if not session.is_chief:
                 return
             write_keras_model(model, self._folder.keras_model)
-            difference = write_saved_model(session, model)
+            difference = write_saved_model(session, model) if session.run.export else None
         if session.task.unit == "byte":
             others["compressors"] = compressors_on(session, self._recipe.data.test_split)
         results = self._results(selected, metrics, others)
         write_json(self._folder.results, results)
         self._board.close()
         self._summarise(results, difference)
+
+    def _fit(self) -> dict[str, dict]:
+        """How the training examples are fitted, classes by their labels and by the true ones; keeps the test's."""
+        if self._recipe.task == "regression":
+            return {"fit": self._evaluation.fit()}
+        labels = self._session.task.training_set
+        if self._session.is_chief:
+            write_predictions(self._folder.predictions, self._evaluation.predictions(self._recipe.data.test_split))
+        corrupted = int(labels.is_corrupted.sum())
+        return {"fit": self._evaluation.fit(), "label_noise": {"corrupted": corrupted, "examples": len(labels.labels)}}
 
     def _tests(self) -> Evaluation:
         """The evaluation at the end; where it is that on the way, what was compiled there serves again."""
@@ -342,7 +369,7 @@ class Training:
             "seconds": round(self._seconds, 1),
         }
 
-    def _summarise(self, results: dict, difference: float) -> None:
+    def _summarise(self, results: dict, difference: float | None) -> None:
         recipe, folder, metrics, paper = self._recipe, self._folder, results["metrics"], results["paper"]
         names, units = self._session.task.metric_names, f"{self._session.task.unit}s"
         measured = _shown(metrics, names)
@@ -352,13 +379,24 @@ class Training:
         others = "".join(
             f"  {label:12} {_shown(results[key], names)}\n" for key, label in OTHER_METRICS.items() if key in results
         )
+        fit = ""
+        if "fit" in results:
+            clean = results["fit"].get("top1_clean")
+            by_true = "" if clean is None else f"; top1 by the true labels {clean:.4f}"
+            fit = f"  on training  {_shown(results['fit'], names)}{by_true}\n"
+        saved = ""
+        if difference is not None:
+            saved = (
+                f"  SavedModel  {folder.saved_model}  (differs from the live model by at most {difference:.0e})\n"
+            )
         print(
             f"\n{recipe.name} on {recipe.data.name}, {recipe.data.test_split}, {protocol}: {measured} "
             f"({metrics[units]:,} {units}, {results['steps']} steps, {duration(results['seconds'])})\n"
             f"{others}"
+            f"{fit}"
             f"  the paper   {printed} ({recipe.paper.row})\n"
             f"  curves      tensorboard --logdir {folder.path}\n"
-            f"  SavedModel  {folder.saved_model}  (differs from the live model by at most {difference:.0e})\n"
+            f"{saved}"
             f"  Keras file  {folder.keras_model}\n"
             f"  results     {folder.results}"
         )

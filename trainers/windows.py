@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 from flags.recipe import Train
@@ -19,6 +20,25 @@ class Steps:
     first_pass: int | None = None  # how many come before the second pass of a run that has one
 
 
+class Evaluations:
+    """After which steps a run is evaluated: every `eval_every`, or `evals_per_decade` times in a factor of ten."""
+
+    def __init__(self, train: Train):
+        self._every, self._per_decade = train.eval_every, train.evals_per_decade
+
+    def after(self, step: int) -> int:
+        """The first such step beyond `step`."""
+        if self._per_decade is None:
+            return step + self._every - step % self._every
+        place = max(0, math.floor(self._per_decade * math.log10(step)) - 1) if step else 0
+        while (found := round(10 ** (place / self._per_decade))) <= step:
+            place += 1
+        return found
+
+    def __contains__(self, step: int) -> bool:
+        return self.after(step - 1) == step
+
+
 class Calls:
     """Cuts a run into calls of the loop.
 
@@ -28,7 +48,8 @@ class Calls:
     """
 
     def __init__(self, train: Train, steps: Steps, *, profile: tuple[int, int] | None, timed: bool):
-        self._every = (train.log_every, train.eval_every, train.checkpoint_every)
+        self._every = (train.log_every, train.checkpoint_every)
+        self._evaluations = Evaluations(train)
         self._edges = (steps.total, *((steps.first_pass,) if steps.first_pass else ()), *(profile or ()))
         self._timed = timed
         self._step_seconds: float | None = None
@@ -36,6 +57,7 @@ class Calls:
     def steps_from(self, step: int) -> int:
         """How many steps the call that starts at `step` takes."""
         ahead = [every - step % every for every in self._every] + [edge - step for edge in self._edges if edge > step]
+        ahead.append(self._evaluations.after(step) - step)
         if not self._timed:
             return min(ahead)
         # The first call compiles; one step of it tells nothing of the speed.

@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 
+from flags.data import Text
 from flags.errors import UserError
-from flags.recipe import Experiment, Lamb, Model, Momentum, Paper, RMSProp, Stepwise, Text, Train, WarmUp
+from flags.optimization import Lamb, Momentum, RMSProp, Stepwise, WarmUp
+from flags.recipe import Experiment, Model, Paper, Train
 
 
 def train(**fields) -> Train:

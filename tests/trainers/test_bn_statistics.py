@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from flags.run import parse
 from trainers.bn_statistics import exact_statistics
-from trainers.build import build_state, training_batches
+from trainers.build import build_state
 from trainers.main import main
 from trainers.session import open_session
 
@@ -26,7 +26,7 @@ def session(digits_dir):
 
 def first_norm_inputs(session, model):
     """What the stem's batch norm sees of an epoch: [positions, channels]."""
-    batches = training_batches(session, 0, 20, tf.distribute.InputContext()).take(3)
+    batches = session.task.training_batches(0, 20, tf.distribute.InputContext()).take(3)
     outputs = [model.get_layer("stem_conv")(session.task.normalise(batch["image"])) for batch in batches]
     return np.concatenate([np.reshape(x, [-1, x.shape[-1]]) for x in outputs]).astype("float64")
 

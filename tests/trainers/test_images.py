@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from flags.recipe import Images
+from flags.data import Images
 from trainers.data import images
 
 GENERATOR = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from flags.recipe import Lamb
+from flags.optimization import Lamb
 from trainers.optimizers import build_optimizer
 from trainers.optimizers.lamb import LambMinTrust
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from flags.data import Images
 from flags.errors import UserError
-from flags.recipe import Images
 from flags.run import parse
 from trainers import build
 from trainers.data import images, mean_image, sources, stream, synthetic
@@ -211,7 +211,7 @@ def test_the_exported_model_subtracts_it(finished, digits_dir):
 def test_pictures_of_the_inputs_show_them_as_they_were_before(finished, digits_dir):
     session = open_session(parse(of_finished(finished, digits_dir, "--mode=evaluate", "--set=data.crop=none")))
     shown = build.first_inputs(session, count=16)
-    seen = next(iter(build.training_batches(session, 0, 16, tf.distribute.InputContext())))["image"]
+    seen = next(iter(session.task.training_batches(0, 16, tf.distribute.InputContext())))["image"]
     np.testing.assert_allclose(shown, seen + session.mean_image, atol=1e-4)
     assert np.min(shown) == 0 and 200 < np.max(shown) <= 255
 

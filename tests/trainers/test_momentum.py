@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from flags.recipe import Momentum
+from flags.optimization import Momentum
 from trainers.optimizers import build_optimizer
 from trainers.optimizers.momentum import FusedSGD
 

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainers.optimizers.adam import FusedAdam
 from trainers.optimizers.lamb import LambMinTrust
 from trainers.optimizers.rmsprop import RMSPropTF1
 
 OPTIMIZERS = {  # class, arguments at which a step is a fair size, and arguments none of which is the default
+    "adam": (FusedAdam, {"learning_rate": 0.01}, {"beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-5}),
     "rmsprop": (RMSPropTF1, {"learning_rate": 0.256}, {"rho": 0.8, "momentum": 0.7, "epsilon": 0.1}),
     "lamb": (
         LambMinTrust,
@@ -41,6 +43,7 @@ def test_two_replicas_take_the_step_of_the_summed_gradient_on_both(
             else:
                 gradient = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
                 optimizer.update_step(gradient, variable, optimizer.learning_rate)
+                optimizer.iterations.assign_add(1)
 
         two_replicas.run(on_replica)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from flags.recipe import RMSProp
+from flags.optimization import RMSProp
 from trainers.optimizers import build_optimizer
 from trainers.optimizers.rmsprop import RMSPropTF1
 

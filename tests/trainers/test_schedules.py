@@ -7,7 +7,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from flags.recipe import Exponential
+from flags.optimization import Exponential
 from trainers.optimizers.schedules import WarmedExponential, build_schedule
 
 IMAGENET = 1_281_167

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from flags.recipe import Stepwise
+from flags.optimization import Stepwise
 from trainers.optimizers.schedules import StepwiseRate, build_schedule
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from flags.recipe import WarmUp
+from flags.optimization import WarmUp
 from trainers.optimizers.schedules import WarmUpRate, build_schedule
 
 LR = 2e-3

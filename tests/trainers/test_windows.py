@@ -1,7 +1,9 @@
+import dataclasses
+
 import pytest
 
 from flags.recipe import Train
-from trainers.windows import Calls, Steps, Window
+from trainers.windows import Calls, Evaluations, Steps, Window
 
 RUN = Steps(total=100, per_epoch=10.0)
 TRAIN = Train(global_batch=8, steps=100, log_every=10, eval_every=25, checkpoint_every=40)
@@ -52,3 +54,19 @@ def test_a_text_is_measured_in_its_own_unit():
     window = Window("byte")
     window.add({"waited": 0.0, "parameter_norm": 1.0, "l2": 0.0, "lr": 0.1}, steps=2, units=3000, seconds=1.5)
     assert window.close()["bytes_per_second"] == 2000
+
+
+def test_evaluations_come_at_log_spaced_steps():
+    train = dataclasses.replace(TRAIN, steps=1000, evals_per_decade=3)
+    evaluations = Evaluations(train)
+    assert [step for step in range(1, 1001) if step in evaluations] == [1, 2, 5, 10, 22, 46, 100, 215, 464, 1000]
+
+
+def test_without_log_spacing_evaluations_come_every_so_many_steps():
+    evaluations = Evaluations(TRAIN)
+    assert [step for step in range(1, 101) if step in evaluations] == [25, 50, 75, 100]
+
+
+def test_no_call_crosses_a_log_spaced_evaluation():
+    train = dataclasses.replace(TRAIN, log_every=1000, checkpoint_every=1000, evals_per_decade=2)
+    assert steps_of(Calls(train, RUN, profile=None, timed=False), 100) == [1, 3, 10, 32, 100]

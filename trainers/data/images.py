@@ -1,8 +1,8 @@
 """From the bytes of an image file to the network's input, one example at a time.
 
 EfficientNet's recipe is that of its official code, ResNet's that of its paper (sections 3.4 and 4.2). Everything here
-runs inside `tf.data` or a SavedModel. Images are [resolution, resolution, 3] on the scale 0..255, less the mean image
-where a recipe has one; what bicubic resizing overshoots is clipped only where AutoAugment needs bytes, as in the
+runs inside `tf.data` or a SavedModel. Images are [resolution, resolution, channels] on the scale 0..255, less the mean
+image where a recipe has one; what bicubic resizing overshoots is clipped only where AutoAugment needs bytes, as in the
 official code.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from flags.recipe import Images
+from flags.data import Images
 from trainers.data import autoaugment
 
 # Height and width of an image -> [y, x, height, width] of the part that is used.
@@ -41,13 +41,13 @@ def training_image(
     Args:
         encoded: [], the bytes of a JPEG, PNG, GIF (its first frame) or BMP file.
         seed: [2], integer; decides all that is random.
-        mean_image: [resolution, resolution, 3], float32; None where nothing is subtracted.
+        mean_image: [resolution, resolution, channels], float32; None where nothing is subtracted.
 
     Returns:
-        [resolution, resolution, 3]: uint8 with AutoAugment and no mean image, else float32.
+        [resolution, resolution, channels]: uint8 with AutoAugment and no mean image, else float32.
     """
     crop_seed, flip_seed, augment_seed, lighting_seed = tf.unstack(tf.random.split(seed, 4))
-    image = _resize(_decode(encoded, _training_window(crop_seed, data, resolution)), data, resolution)
+    image = _resize(_decode(encoded, _training_window(crop_seed, data, resolution), data.channels), data, resolution)
     if data.lighting > 0:
         image = _light(image, lighting_seed, data.lighting)
     subtracts_first = data.crop == "pad_and_shift" and data.augment == "none"
@@ -69,9 +69,10 @@ def evaluation_image(
     """Decodes an image ([], bytes as above), resizes its centre square and subtracts the mean image, if there is one.
 
     Returns:
-        [resolution, resolution, 3], float32.
+        [resolution, resolution, channels], float32.
     """
-    return _subtract(_resize(_decode(encoded, _centre_window(data, resolution)), data, resolution), mean_image)
+    image = _decode(encoded, _centre_window(data, resolution), data.channels)
+    return _subtract(_resize(image, data, resolution), mean_image)
 
 
 def ten_crops(encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None) -> tf.Tensor:
@@ -81,23 +82,23 @@ def ten_crops(encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.
     centre.
 
     Returns:
-        [10, resolution, resolution, 3], float32, less the mean image, if there is one.
+        [10, resolution, resolution, channels], float32, less the mean image, if there is one.
     """
-    image = _resize_shorter_side(_decode(encoded, _whole), data, resolution + data.crop_padding)
+    image = _resize_shorter_side(_decode(encoded, _whole, data.channels), data, resolution + data.crop_padding)
     free = tf.shape(image)[:2] - resolution
     places = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))  # in halves of what is free
     corners = [free * tf.constant(place) // 2 for place in places]
     crops = tf.stack([image[y : y + resolution, x : x + resolution] for y, x in map(tf.unstack, corners)])
     crops = tf.concat([crops, tf.reverse(crops, axis=[2])], axis=0)
-    return _subtract(tf.ensure_shape(crops, [10, resolution, resolution, 3]), mean_image)
+    return _subtract(tf.ensure_shape(crops, [10, resolution, resolution, data.channels]), mean_image)
 
 
 def whole_image(encoded: tf.Tensor, data: Images, shorter_side: int, mean_image: np.ndarray | None = None) -> tf.Tensor:
-    """All of an image, its shorter side resized to so many pixels: [height, width, 3], float32.
+    """All of an image, its shorter side resized to so many pixels: [height, width, channels], float32.
 
     Of a mean image, which has another size, the mean colour is subtracted.
     """
-    image = _resize_shorter_side(_decode(encoded, _whole), data, shorter_side)
+    image = _resize_shorter_side(_decode(encoded, _whole, data.channels), data, shorter_side)
     return _subtract(image, None if mean_image is None else mean_colour(mean_image))
 
 
@@ -109,28 +110,28 @@ def mean_colour(mean_image: np.ndarray) -> np.ndarray:
 def serving_images(
     encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None
 ) -> tf.Tensor:
-    """`evaluation_image` of each element of [N], for a SavedModel: [N, resolution, resolution, 3], float32."""
+    """`evaluation_image` of each element of [N], for a SavedModel: [N, resolution, resolution, channels], float32."""
     return tf.map_fn(
         lambda one: evaluation_image(one, data, resolution, mean_image),
         encoded,
-        fn_output_signature=tf.TensorSpec([resolution, resolution, 3], tf.float32),
+        fn_output_signature=tf.TensorSpec([resolution, resolution, data.channels], tf.float32),
     )
 
 
-def _decode(encoded: tf.Tensor, window: Window) -> tf.Tensor:
-    """The window of an encoded image: [height, width, 3], uint8. Of a JPEG no more than the window is decoded."""
+def _decode(encoded: tf.Tensor, window: Window, channels: int) -> tf.Tensor:
+    """The window of an encoded image: [height, width, channels], uint8; of a JPEG no more than that is decoded."""
 
     def jpeg():
         shape = tf.io.extract_jpeg_shape(encoded)
-        return tf.image.decode_and_crop_jpeg(encoded, window(shape[0], shape[1]), channels=3)
+        return tf.image.decode_and_crop_jpeg(encoded, window(shape[0], shape[1]), channels=channels)
 
     def other():
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
         shape = tf.shape(image)
         y, x, height, width = tf.unstack(window(shape[0], shape[1]))
         return image[y : y + height, x : x + width]
 
-    return tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), jpeg, other), [None, None, 3])
+    return tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), jpeg, other), [None, None, channels])
 
 
 def _whole(height, width):
@@ -200,14 +201,14 @@ def _inception_window(seed: tf.Tensor, data: Images, resolution: int) -> Window:
 
 
 def _resize_shorter_side(image: tf.Tensor, data: Images, shorter_side: int) -> tf.Tensor:
-    """[height, width, 3], uint8 -> the same in another size, float32, with the aspect ratio kept."""
+    """[height, width, channels], uint8 -> the same in another size, float32, with the aspect ratio kept."""
     size = tf.shape(image)[:2]
     size = tf.cast(tf.round(shorter_side * size / tf.reduce_min(size)), tf.int32)
-    return tf.ensure_shape(_resize_to(image, data, size), [None, None, 3])
+    return tf.ensure_shape(_resize_to(image, data, size), [None, None, data.channels])
 
 
 def _resize(image: tf.Tensor, data: Images, resolution: int) -> tf.Tensor:
-    """[height, width, 3], uint8 -> [resolution, resolution, 3], float32; the aspect ratio is not kept."""
+    """[height, width, channels], uint8 -> [resolution, resolution, channels], float32; the aspect ratio is not kept."""
     return _resize_to(image, data, [resolution, resolution])
 
 

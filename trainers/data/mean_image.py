@@ -18,8 +18,8 @@ import uuid
 import numpy as np
 import tensorflow as tf
 
+from flags.data import Images
 from flags.errors import UserError
-from flags.recipe import Images
 from trainers.data import images, sources, stream
 from trainers.data.synthetic import SyntheticDataSet, SyntheticSplit
 from trainers.files import write_bytes

@@ -21,12 +21,21 @@ import tensorflow_datasets as tfds
 from flags.errors import UserError
 from trainers.data.builders.byte_records import ArchivedText, manual_folder
 from trainers.data.builders.digits import Digits
+from trainers.data.builders.django_catalogues import DjangoDeEn
 from trainers.data.builders.enwik8 import Enwik8
+from trainers.data.builders.iwslt14 import Iwslt14DeEn
 from trainers.data.builders.wikipedia_sample import WikipediaSample
 from trainers.data.builders.wikitext import Wikitext2, Wikitext103
 
 TEXTS = {builder.name: builder for builder in (Enwik8, Wikitext103, Wikitext2, WikipediaSample)}
-SAMPLES = frozenset({Digits.name, WikipediaSample.name})
+# Pairs of sentences: a data set and its configuration -> its features that are translated from and into.
+TRANSLATIONS = {
+    Iwslt14DeEn.name: ("source", "target"),
+    DjangoDeEn.name: ("source", "target"),
+    "wmt14_translate/fr-en": ("en", "fr"),  # the paper translates into French
+}
+SAMPLES = frozenset({Digits.name, WikipediaSample.name, DjangoDeEn.name})
+ARCHIVED = (ArchivedText, Iwslt14DeEn)  # published as one archive, which may also be put into the manual folder
 MANUAL_FILES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")}
 READ_BUFFER_BYTES = 1 << 20
 DAMAGED = "damaged record file"
@@ -38,7 +47,7 @@ class DataNotPrepared(UserError):
     def __init__(self, name: str, data_dir: str | os.PathLike | None = None):
         builder = find_builder(name, data_dir)
         folder = data_folder(data_dir)
-        if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        if _is_fetched_by_hand(builder):
             how = f"{_manual_step(builder)}, then give the same command with --mode=prepare. See BUILD.md, Data."
         else:
             how = f"Give the same command with --mode=prepare --download{_or_by_hand(builder)}."
@@ -71,7 +80,7 @@ class Split:
         return opened.concatenate(records.ignore_errors(log_warning=True)).concatenate(shortage).take(take)
 
     def parse(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One record as `image` (encoded bytes) and `label` (int64), or as `text` (bytes)."""
+        """One record as `image` (encoded bytes) and `label` (int64), as `text`, or as `source` and `target` (bytes)."""
         features = {name: tf.io.FixedLenFeature([], dtype) for name, dtype in self._features.values()}
         example = tf.io.parse_single_example(record, features)
         return {ours: example[name] for ours, (name, _) in self._features.items()}
@@ -106,7 +115,7 @@ def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     """Whether a data set is in the folder, whole.
 
     Raises:
-        UserError: no such data set, neither labelled images nor a text, or its description cannot be read.
+        UserError: no such data set, none that is known here (`find_builder`), or its description cannot be read.
     """
     return _is_whole(find_builder(name, data_dir))
 
@@ -185,10 +194,10 @@ def explain(error: Exception) -> UserError | None:
 
 
 def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
-    """TFDS's builder of a data set of labelled images or of a text, prepared or not.
+    """TFDS's builder of a data set of labelled images, of a text or of pairs of sentences, prepared or not.
 
     Raises:
-        UserError: no such data set, neither labelled images nor a text, or its description cannot be read.
+        UserError: no such data set, none of these, or its description cannot be read.
     """
     folder = data_folder(data_dir)
     try:
@@ -201,9 +210,14 @@ def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
         infos = tf.io.gfile.glob(os.path.join(folder, re.split("[/:]", name)[0], "*", "dataset_info.json"))
         hint = f". If {infos[0]} is damaged, delete its folder and prepare the data set anew." if infos else ""
         raise UserError(f"data.name={name}: {_one_line(error)}{hint}") from error
-    if builder.name not in TEXTS:
+    if builder.name not in TEXTS and sentence_features(builder) is None:
         _image_and_label(builder.info)
     return builder
+
+
+def sentence_features(builder: tfds.core.DatasetBuilder) -> tuple[str, str] | None:
+    """The names of the features that are translated from and into; None for what is not pairs of sentences."""
+    return TRANSLATIONS.get(builder.info.full_name.rpartition("/")[0])
 
 
 def open_split(
@@ -276,15 +290,20 @@ def _image_and_label(info: tfds.core.DatasetInfo) -> tuple[str, str]:
 
 def _check_sources(builder: tfds.core.DatasetBuilder, name: str, download: bool) -> None:
     """Stops what TFDS would start without what it needs: with one archive of two it would write half of ImageNet."""
-    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+    if _is_fetched_by_hand(builder):
         folder = manual_folder(builder)
         needed = [os.path.join(folder, file) for file in MANUAL_FILES.get(builder.name, ())] or [folder]
         missing = [file for file in needed if not tf.io.gfile.exists(file)]
         if missing:
             raise UserError(f"{name} cannot be prepared without {', '.join(missing)}. {_manual_step(builder)}")
-    elif not (download or name in SAMPLES or (isinstance(builder, ArchivedText) and builder.lying_by())):
+    elif not (download or name in SAMPLES or (isinstance(builder, ARCHIVED) and builder.lying_by())):
         how = f"add --download{_or_by_hand(builder)}"
         raise UserError(f"{name} has to be downloaded into {builder.data_dir_root}. To allow that, {how}")
+
+
+def _is_fetched_by_hand(builder: tfds.core.DatasetBuilder) -> bool:
+    # Of WMT's configurations TFDS gives instructions for all, though those read here need nothing by hand.
+    return bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS) and sentence_features(builder) is None
 
 
 def _manual_step(builder: tfds.core.DatasetBuilder) -> str:
@@ -296,8 +315,8 @@ def _manual_step(builder: tfds.core.DatasetBuilder) -> str:
 
 
 def _or_by_hand(builder: tfds.core.DatasetBuilder) -> str:
-    """The other way to a text that can be downloaded."""
-    if isinstance(builder, ArchivedText):
+    """The other way to an archive that can be downloaded."""
+    if isinstance(builder, ARCHIVED):
         return f"; or put {builder.archive} into {manual_folder(builder)} and leave --download out"
     return ""
 

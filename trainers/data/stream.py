@@ -60,7 +60,7 @@ def training_batches(
 
     def examples_of(epoch, window, records):
         size = tf.size(records, out_type=tf.int64)
-        order = _permutation(size, _key(seed, epoch, 1 + window))
+        order = permutation(size, key(seed, epoch, 1 + window))
         begin = window * shuffle_window + epoch * split.num_examples
         positions = tf.range(begin, begin + size)
         owner = positions % global_batch // pipeline_batch
@@ -80,7 +80,7 @@ def training_batches(
     examples = windows.flat_map(examples_of).map(example_of, num_parallel_calls=tf.data.AUTOTUNE)
     batches = examples.batch(replica_batch, drop_remainder=True)
     endless = batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    return _finished(endless, context)
+    return finished(endless, context)
 
 
 def evaluation_batches(
@@ -115,7 +115,7 @@ def evaluation_batches(
     padded = real.concatenate(filling.cache().repeat(share - (end - begin)))
     batches = padded.batch(replica_batch, drop_remainder=True)
     counted = batches.apply(tf.data.experimental.assert_cardinality(share // replica_batch))
-    return _finished(counted, context)
+    return finished(counted, context)
 
 
 def examples(split: Records, begin: int = 0, end: int | None = None) -> tf.data.Dataset:
@@ -125,7 +125,7 @@ def examples(split: Records, begin: int = 0, end: int | None = None) -> tf.data.
     return _read_range(split, order, begin, end).map(split.parse)
 
 
-def _finished(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:
+def finished(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:
     """Keeps two batches a replica ready, in an order that does not depend on timing."""
     options = tf.data.Options()
     options.deterministic = True
@@ -157,7 +157,7 @@ def _epoch_records(split: Records, seed: int, epoch: tf.Tensor, first: tf.Tensor
     """
     n = split.num_examples
     lanes = min(PARALLEL_READS, len(split.shard_sizes))
-    order = tf.cast(_permutation(len(split.shard_sizes), _key(seed, epoch, 0)), tf.int64)
+    order = tf.cast(permutation(len(split.shard_sizes), key(seed, epoch, 0)), tf.int64)
 
     def lane_records(lane):
         begin = lane * (n // lanes) + tf.minimum(lane, n % lanes)
@@ -183,13 +183,13 @@ def _read_range(split: Records, order: tf.Tensor, begin: tf.Tensor | int, end: t
     return tf.data.Dataset.from_tensor_slices(parts).flat_map(split.read)
 
 
-def _key(seed: int, epoch: tf.Tensor, purpose: tf.Tensor | int) -> tf.Tensor:
+def key(seed: int, epoch: tf.Tensor, purpose: tf.Tensor | int) -> tf.Tensor:
     """The seed ([2] int64) of a permutation: `purpose` 0 is the order of an epoch's shards, 1 + w its window w."""
     pair = tf.stack([tf.constant(seed, tf.int64), epoch])
     return tf.random.fold_in(pair, tf.cast(purpose, tf.int64), alg="philox")
 
 
-def _permutation(size: tf.Tensor | int, key: tf.Tensor) -> tf.Tensor:
+def permutation(size: tf.Tensor | int, key: tf.Tensor) -> tf.Tensor:
     """The numbers 0..size-1 in random order: [size] int32."""
     # The algorithm is named: left to choose, TensorFlow takes another one on another device.
     numbers = tf.random.stateless_uniform([size], key, minval=None, maxval=None, dtype=tf.int64, alg="philox")

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainers.figures import resnet, resnet_tables, sha_rnn, sha_rnn_tables, style, tables, training
+from trainers.figures import (
+    double_descent,
+    double_descent_tables,
+    resnet,
+    resnet_tables,
+    sha_rnn,
+    sha_rnn_tables,
+    style,
+    tables,
+    training,
+)
 from trainers.figures.records import Group
 from trainers.figures.style import Drawing, NotDrawn
 from trainers.figures.tables import Table
 
-FIGURES = (resnet.draw, sha_rnn.draw)  # functions from groups of runs to drawings
-TABLES = (resnet_tables.tables, sha_rnn_tables.tables, tables.tables)  # and to tables
+FIGURES = (resnet.draw, sha_rnn.draw, double_descent.draw)  # functions from groups of runs to drawings
+TABLES = (resnet_tables.tables, sha_rnn_tables.tables, double_descent_tables.tables, tables.tables)  # and to tables
 
 
 def draw(groups: Sequence[Group]) -> list[Drawing | NotDrawn]:

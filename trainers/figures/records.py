@@ -8,6 +8,7 @@ import json
 import math
 import pathlib
 import statistics
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ from trainers.run_folder import RunFolder
 
 DATA_NAMES = {
     "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
     "imagenet2012": "ImageNet",
     "digits": "the embedded digits",
     "synthetic": "synthetic images",
@@ -206,7 +210,8 @@ class Group:
         """A metric of the finished runs' results.
 
         Args:
-            of: "metrics", or what they were without a last step: "metrics_with_moving_statistics".
+            of: "metrics"; what they were without a last step: "metrics_with_moving_statistics"; or those of the
+                training examples: "fit".
         """
         return _estimate([r.results[of][name] for r in self.finished if name in r.results.get(of, {})], change)
 
@@ -284,7 +289,7 @@ def read(folder: pathlib.Path) -> Record:
 def _results(path: pathlib.Path) -> tuple[dict | None, str]:
     try:
         results = json.loads(path.read_text())
-        for metrics in (value for name, value in results.items() if name.startswith("metrics")):
+        for metrics in (value for name, value in results.items() if name == "fit" or name.startswith("metrics")):
             if not all(map(_is_number, metrics.values())):
                 raise ValueError("its metrics are not all numbers")
         results["metrics"]
@@ -331,6 +336,24 @@ def _kept(folder: pathlib.Path, field: str) -> dict[str, Any] | None:
     return None
 
 
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What a finished run found on the test split, in file order."""
+
+    classes: np.ndarray  # [examples], int
+    labels: np.ndarray  # [examples], int
+
+
+def predictions(folder: pathlib.Path) -> Predictions | None:
+    """The predictions.npz of a run; None if it is not there, is damaged, or lacks the labels."""
+    try:
+        with np.load(RunFolder(folder).predictions) as kept:
+            found = Predictions(classes=kept["classes"].astype(int), labels=kept["labels"].astype(int))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    return found if found.classes.shape == found.labels.shape else None
+
+
 # Grouping
 
 
@@ -353,18 +376,30 @@ def group(records: Iterable[Record]) -> list[Group]:
     order = catalog.names()
     found = [Group(tuple(sorted(members, key=lambda record: record.seed))) for members in groups.values()]
     found.sort(key=lambda group: (order.index(group.name), group.data))
-    return [dataclasses.replace(group, note=_note(group, found)) for group in found]
+    different = {key: _different(same) for key, same in _by_name_and_data(found).items()}
+    return [dataclasses.replace(group, note=_note(group, different[group.name, group.data])) for group in found]
 
 
 def _recipe_key(record: Record) -> str:
     return json.dumps([record.experiment.name, record.data.variant, record.settings], sort_keys=True)
 
 
-def _note(group: Group, groups: Sequence[Group]) -> str:
-    """The fields in which a group differs from others of the same experiment and data: "train.steps=600"."""
-    settings = [other.records[0].settings for other in groups if (other.name, other.data) == (group.name, group.data)]
-    own = group.records[0].settings
+def _by_name_and_data(groups: Sequence[Group]) -> dict[tuple[str, Data], list[Group]]:
+    found: dict[tuple[str, Data], list[Group]] = {}
+    for group in groups:
+        found.setdefault((group.name, group.data), []).append(group)
+    return found
+
+
+def _different(groups: Sequence[Group]) -> list[str]:
+    """The fields in which groups differ from one another."""
+    settings = [group.records[0].settings for group in groups]
     every = dict.fromkeys(path for other in settings for path in other)
     values = {path: [other.get(path, overrides.ABSENT) for other in settings] for path in every}
-    different = [path for path in every if any(value != values[path][0] for value in values[path])]
+    return [path for path in every if any(value != values[path][0] for value in values[path])]
+
+
+def _note(group: Group, different: Sequence[str]) -> str:
+    """What a group has in the fields in which others of its experiment and data differ: "train.steps=600"."""
+    own = group.records[0].settings
     return ", ".join(f"{path}={overrides.show(own.get(path, overrides.ABSENT))}" for path in different)

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from flags.recipe import Exponential, Stepwise, WarmUp
+from flags.optimization import (
+    DynamicDrop,
+    Exponential,
+    InverseSquareRoot,
+    Stepwise,
+    WarmUp,
+    WarmUpInverseSquareRoot,
+)
 
 # A boundary such as 5 * 748.8 is a whole number of steps, but not to the last bit of a float64.
 _ROUNDING = 1e-12
@@ -17,7 +24,7 @@ _WARMUP_WINDOW = 100  # updates whose mean training error decides whether the wa
 
 
 def build_schedule(
-    recipe: Exponential | Stepwise | WarmUp,
+    recipe: Exponential | Stepwise | WarmUp | InverseSquareRoot | DynamicDrop | WarmUpInverseSquareRoot,
     *,
     global_batch: int,
     steps_per_epoch: float,
@@ -32,8 +39,9 @@ def build_schedule(
     """
     if isinstance(recipe, WarmUp):
         return WarmUpRate(recipe, second_pass_step)
-    if isinstance(recipe, Stepwise):
-        return StepwiseRate(recipe)
+    for kind, rate in RATES.items():
+        if isinstance(recipe, kind):
+            return rate(recipe)
     return WarmedExponential(
         lr=recipe.lr_per_256 * global_batch / 256,
         decay_rate=recipe.decay_rate,
@@ -116,7 +124,7 @@ class WarmedExponential(Schedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class StepwiseRate(Schedule):
-    """`flags.recipe.Stepwise` at work: a constant rate, dropped at boundaries or on plateaus, after a warm-up.
+    """`flags.optimization.Stepwise` at work: a constant rate, dropped at boundaries or on plateaus, after a warm-up.
 
     Drops at boundaries count updates alone: the update that follows `boundaries[0]` others is the first at the lower
     rate. The warm-up ends, and plateaus are seen, by what `after_step` and `after_evaluation` tell.
@@ -196,7 +204,7 @@ class StepwiseRate(Schedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class WarmUpRate(Schedule):
-    """`flags.recipe.WarmUp` at work: s counts updates from 1, so that the very first has lr / warmup_steps.
+    """`flags.optimization.WarmUp` at work: s counts updates from 1, so that the very first has lr / warmup_steps.
 
     The rate of update s is lr * (min(s, warmup_steps) / warmup_steps - clip((s - cooldown) / cooldown, 0, 1)), never
     below 0, in float64. After `second_pass_step` updates s counts anew and `second_pass_factor` multiplies the rate.
@@ -241,6 +249,108 @@ class WarmUpRate(Schedule):
     @classmethod
     def from_config(cls, config):
         return cls(WarmUp(**config["recipe"]), config["second_pass_step"])
+
+
+@keras.saving.register_keras_serializable(package="trainers")
+class InverseSquareRootRate(Schedule):
+    """`flags.optimization.InverseSquareRoot` at work; computed in float64."""
+
+    def __init__(self, recipe: InverseSquareRoot):
+        self.recipe = recipe
+
+    def __call__(self, step):
+        """The rate of the update that follows `step` updates; float32 []."""
+        periods = tf.cast(tf.cast(step, tf.int64) // self.recipe.period, tf.float64)
+        return tf.cast(self.recipe.lr / tf.sqrt(1 + periods), tf.float32)
+
+    def marked_steps(self, total_steps):
+        """Start, the first drop, last step."""
+        marks = {0: "start", self.recipe.period: "first drop", total_steps - 1: "last step"}
+        return [(step, label, float(self(step))) for step, label in sorted(marks.items()) if step < total_steps]
+
+    def get_config(self):
+        return {"recipe": dataclasses.asdict(self.recipe)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(InverseSquareRoot(**config["recipe"]))
+
+
+@keras.saving.register_keras_serializable(package="trainers")
+class WarmUpInverseSquareRootRate(Schedule):
+    """`flags.optimization.WarmUpInverseSquareRoot` at work; computed in float64."""
+
+    def __init__(self, recipe: WarmUpInverseSquareRoot):
+        self.recipe = recipe
+
+    def __call__(self, step):
+        """The rate of the update that follows `step` updates; float32 []."""
+        update, warmup = tf.cast(step, tf.float64) + 1, self.recipe.warmup_steps
+        return tf.cast(self.recipe.lr * tf.minimum(update / warmup, tf.sqrt(warmup / update)), tf.float32)
+
+    def marked_steps(self, total_steps):
+        """Start, end of warm-up, last step."""
+        marks = {total_steps - 1: "last step", self.recipe.warmup_steps - 1: "end of warm-up", 0: "start"}
+        return [(step, label, float(self(step))) for step, label in sorted(marks.items()) if step < total_steps]
+
+    def get_config(self):
+        return {"recipe": dataclasses.asdict(self.recipe)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(WarmUpInverseSquareRoot(**config["recipe"]))
+
+
+@keras.saving.register_keras_serializable(package="trainers")
+class DynamicDropRate(Schedule):
+    """`flags.optimization.DynamicDrop` at work, by the losses that `after_step` tells."""
+
+    def __init__(self, recipe: DynamicDrop):
+        self.recipe = recipe
+        self._loss_sum = _variable(0.0, "loss_sum")
+        self._best = _variable(math.inf, "best")
+        self._waited = _variable(0.0, "waited")  # updates since the best, or since the last drop
+        self._drops = _variable(0.0, "drops")
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        return [self._loss_sum, self._best, self._waited, self._drops]
+
+    def __call__(self, step):
+        factor = tf.constant(self.recipe.factor, tf.float64) ** tf.cast(self._drops, tf.float64)
+        return tf.cast(self.recipe.lr * factor, tf.float32)
+
+    def after_step(self, step, numbers):
+        window = self.recipe.window
+        total = self._loss_sum + numbers["loss"]
+        is_full = tf.equal((step + 1) % window, 0)
+        improves = is_full & (total / window < self._best)
+        waited = tf.where(improves, 0.0, tf.where(is_full, self._waited + window, self._waited))
+        drops = is_full & (waited >= self.recipe.patience)
+        self._best.assign(tf.where(improves, total / window, self._best))
+        self._waited.assign(tf.where(drops, 0.0, waited))
+        self._drops.assign_add(tf.cast(drops, tf.float32))
+        self._loss_sum.assign(tf.where(is_full, 0.0, total))
+
+    def marked_steps(self, total_steps):
+        recipe = self.recipe
+        label = f"start; {recipe.factor:g} times that whenever {recipe.patience:,} updates have not lowered the loss"
+        return [(0, label, recipe.lr)]
+
+    def get_config(self):
+        return {"recipe": dataclasses.asdict(self.recipe)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(DynamicDrop(**config["recipe"]))
+
+
+RATES = {  # recipes that say all that their rates need
+    Stepwise: StepwiseRate,
+    InverseSquareRoot: InverseSquareRootRate,
+    WarmUpInverseSquareRoot: WarmUpInverseSquareRootRate,
+    DynamicDrop: DynamicDropRate,
+}
 
 
 def _variable(value: float, name: str) -> tf.Variable:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from flags.data import SmallImages
 from flags.recipe import Experiment
 from trainers.tasks.classification import Classification
+from trainers.tasks.held_classification import HeldClassification
 from trainers.tasks.language_modelling import LanguageModelling
+from trainers.tasks.least_squares import LeastSquares
+from trainers.tasks.regression import Regression
 
 
-def build_task(recipe: Experiment, dataset, mean_image: np.ndarray | None = None) -> Classification | LanguageModelling:
-    """The task that a recipe names, on a data set and, where the recipe wants it, with a mean image."""
+def build_task(
+    recipe: Experiment, dataset, *, seed: int, mean_image: np.ndarray | None = None
+) -> Classification | LanguageModelling | Regression:
+    """The task that a recipe names, on a data set and, where the recipe wants it, with a mean image.
+
+    Args:
+        seed: of the order of training examples, and of what is random in them.
+    """
     if recipe.task == "language_modelling":
         return LanguageModelling(recipe, dataset)
-    return Classification(
-        recipe, num_classes=dataset.num_classes, class_names=list(dataset.class_names), mean_image=mean_image
-    )
+    if recipe.task == "regression":
+        return Regression(recipe, dataset)
+    if recipe.task == "least_squares":
+        return LeastSquares(recipe, dataset, seed=seed)
+    if isinstance(recipe.data, SmallImages):
+        return HeldClassification(recipe, dataset, seed=seed)
+    return Classification(recipe, dataset, seed=seed, mean_image=mean_image)

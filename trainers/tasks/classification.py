@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 import tf_models
 from flags.recipe import Experiment
-from trainers.data import images
+from trainers.data import images, mean_image, stream
+from trainers.run_folder import RunFolder
+from trainers.tasks.shares import check_shares
 from trainers.tasks.views import PROTOCOLS, Views
+from trainers.windows import Steps
 
 
 class Classification:
@@ -25,12 +30,12 @@ class Classification:
     larger_is_better = True
     protocol_on_the_way = "centre_crop"
 
-    def __init__(
-        self, recipe: Experiment, *, num_classes: int, class_names: list[str], mean_image: np.ndarray | None = None
-    ):
+    def __init__(self, recipe: Experiment, dataset, *, seed: int, mean_image: np.ndarray | None = None):
         self.recipe = recipe
-        self.num_classes = num_classes
-        self.class_names = class_names
+        self.dataset = dataset
+        self.num_classes = dataset.num_classes
+        self.class_names = list(dataset.class_names)
+        self.seed = seed
         self.mean_image = mean_image
 
     @property
@@ -39,7 +44,30 @@ class Classification:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        return (self.recipe.model.resolution, self.recipe.model.resolution, 3)
+        return (self.recipe.model.resolution, self.recipe.model.resolution, self.recipe.data.channels)
+
+    @functools.cached_property
+    def examples_per_epoch(self) -> int:
+        """What the schedule counts as an epoch."""
+        data = self.recipe.data
+        return data.examples_per_epoch or self.dataset.split(data.train_split).num_examples
+
+    @functools.cached_property
+    def steps(self) -> Steps:
+        train = self.recipe.train
+        return Steps(train.total_steps(self.examples_per_epoch), train.steps_per_epoch(self.examples_per_epoch))
+
+    def check_splits(self) -> None:
+        """Every split of the recipe is there, before anything is trained."""
+        data = self.recipe.data
+        for split in filter(None, (data.train_split, data.validation_split, data.test_split)):
+            self.dataset.split(split)
+
+    def check_batches(self, replicas: int) -> None:
+        """Every replica gets the same share of a step, in `micro_batches` equal parts."""
+        train = self.recipe.train
+        check_shares("train.global_batch", train.global_batch, replicas, train.micro_batches)
+        check_shares("train.eval_batch", train.eval_batch, replicas)
 
     def units(self, first: int, steps: int) -> int:
         """How many examples `steps` steps from step `first` on see."""
@@ -51,6 +79,23 @@ class Classification:
             num_classes=self.num_classes,
             input_shape=self.input_shape,
             **self.recipe.model.options(),
+        )
+
+    def keep(self, folder: RunFolder) -> None:
+        """Writes what a run depends on besides recipe and seed."""
+        if self.mean_image is not None:
+            mean_image.write(self.mean_image, folder.mean_image)
+
+    def training_batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext):
+        """The batches of one input pipeline from `first_step` on, without end."""
+        return stream.training_batches(
+            self.dataset.split(self.recipe.data.train_split),
+            self.training_example,
+            seed=self.seed,
+            first_step=first_step,
+            global_batch=global_batch,
+            shuffle_window=self.recipe.data.shuffle_window,
+            context=context,
         )
 
     def training_example(self, example, seed):
@@ -69,7 +114,7 @@ class Classification:
         return (tf.cast(image, tf.float32) - mean) * (1.0 / tf.constant(self.recipe.data.stddev, tf.float32))
 
     def views(self, protocol: str, model: keras.Model) -> Views:
-        """How `model` is tested by one of `flags.recipe.Images`'s test protocols."""
+        """How `model` is tested by one of `flags.data.Images`'s test protocols."""
         return PROTOCOLS[protocol](self, model)
 
     def losses(self, model: keras.Model, batch, training: bool):

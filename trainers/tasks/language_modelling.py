@@ -11,15 +11,23 @@ import numpy as np
 import tensorflow as tf
 
 import tf_models
+from flags.errors import UserError
 from flags.recipe import Experiment
 from trainers.carried import CarriedModel
 from trainers.data import segments
 from trainers.data.text import TextDataSet
+from trainers.run_folder import RunFolder
+from trainers.tasks.shares import check_shares
 from trainers.windows import Steps
 
 METRICS = {  # unit of the text -> the papers' metric of it, of a loss in nats
     "byte": ("bpc", lambda loss: loss / math.log(2.0)),
     "word": ("perplexity", tf.exp),
+}
+LANES = {  # split of a text -> the field that says how many lanes it is cut into; the fewest symbols of a lane
+    "train_split": ("train.global_batch", 3),  # of the last two the second may never be predicted
+    "validation_split": ("data.validation_lanes", 2),
+    "test_split": ("data.test_lanes", 2),
 }
 
 
@@ -48,6 +56,27 @@ class LanguageModelling:
     @property
     def metric_names(self) -> tuple[str, ...]:
         return ("loss", self.metric)
+
+    def check_splits(self) -> None:
+        """Every split of the recipe is there, and long enough for its lanes, before anything is trained."""
+        for field in LANES:
+            if getattr(self.recipe.data, field) is not None:
+                self._check_lanes(field)
+
+    def _check_lanes(self, field: str) -> None:
+        lanes_field, fewest = LANES[field]
+        split, unit = getattr(self.recipe.data, field), self.unit
+        symbols, lanes = self.dataset.num_tokens(split), operator.attrgetter(lanes_field)(self.recipe)
+        if symbols < fewest * lanes:
+            raise UserError(
+                f"data.{field}={split} has {symbols:,} {unit}s, which is too short for {lanes_field}={lanes} lanes "
+                f"of {fewest} {unit}s or more. Take fewer lanes, or a larger split."
+            )
+
+    def check_batches(self, replicas: int) -> None:
+        """Every replica gets as many lanes as any other."""
+        for field, _ in LANES.values():
+            check_shares(field, operator.attrgetter(field)(self.recipe), replicas)
 
     def build_model(self) -> keras.Model:
         model = self.recipe.model
@@ -90,6 +119,13 @@ class LanguageModelling:
             per_epoch=total * self._rows / int(self.segments.length.sum()),
             first_pass=len(self.passes[0]) if len(self.passes) > 1 else None,
         )
+
+    def keep(self, folder: RunFolder) -> None:
+        """A text is the same to all runs."""
+
+    def training_batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext):
+        """The segments of one input pipeline from `first_step` on, to the run's end; there is one way to cut lanes."""
+        return segments.batches(self.lanes, self.segments, first_step=first_step, context=context)
 
     def losses(self, network: CarriedModel, batch, training: bool):
         """Mean cross-entropy over time [lanes], in nats, and the metric of it; lanes go on from where they were."""

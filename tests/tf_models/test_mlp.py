@@ -1,0 +1,126 @@
+"""The network of one hidden layer: its numbers worked out with NumPy, its counts, initial weights and files."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_models
+from tf_models import inspection
+
+
+def build(k: int = 5, **options) -> keras.Model:
+    return tf_models.build_model("mlp", k=k, **options)
+
+
+def images(shape=(28, 28, 1), batch: int = 3) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(batch, *shape)).astype("float32")
+
+
+def weights(model: keras.Model) -> list[np.ndarray]:
+    """Kernel and biases of the hidden layer, then of the last."""
+    return [w.numpy().astype("float64") for name in ("hidden", "predictions") for w in model.get_layer(name).weights]
+
+
+def test_it_is_listed():
+    assert "mlp" in tf_models.list_models()
+
+
+@pytest.mark.parametrize(("k", "parameters"), [(2, 1_600), (4, 3_190), (12, 9_550), (100, 79_510), (1000, 795_010)])
+def test_ten_classes_of_digits_take_795_k_and_10_parameters(k, parameters):
+    counted = inspection.parameters(build(k))
+    assert (counted.trainable, counted.non_trainable) == (parameters, 0)
+    assert parameters == 795 * k + 10
+
+
+def test_other_images_and_classes_are_counted_too():
+    counted = inspection.parameters(build(7, input_shape=(14, 10, 3), num_classes=4))
+    assert counted.total == (14 * 10 * 3 + 1) * 7 + (7 + 1) * 4
+
+
+def test_multiply_adds_are_the_weights_without_biases():
+    assert inspection.multiply_adds(build(7)) == 784 * 7 + 7 * 10
+
+
+def test_logits_are_those_of_two_matrix_products():
+    model, batch = build(), images()
+    hidden, hidden_biases, last, last_biases = weights(model)
+    expected = np.maximum(batch.reshape(3, 784) @ hidden + hidden_biases, 0) @ last + last_biases
+    np.testing.assert_allclose(model(batch), expected, rtol=1e-5, atol=1e-6)  # float32 sums of 784 products
+
+
+def test_gradients_are_those_of_the_chain_rule():
+    model, batch = build(), images()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(batch) ** 2) / 2
+    found = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    hidden, hidden_biases, last, last_biases = weights(model)
+    pixels = batch.reshape(3, 784)
+    sums = pixels @ hidden + hidden_biases
+    units = np.maximum(sums, 0)
+    logits = units @ last + last_biases
+    of_sums = (logits @ last.T) * (sums > 0)
+    expected = [pixels.T @ of_sums, of_sums.sum(0), units.T @ logits, logits.sum(0)]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("weight", ["kernel", "bias"])
+def test_weights_and_biases_begin_uniform_within_one_over_the_root_of_fan_in(weight):
+    keras.utils.set_random_seed(0)
+    model = build(400, num_classes=200)
+    for name, fan_in in (("hidden", 784), ("predictions", 400)):
+        values = np.sort(getattr(model.get_layer(name), weight).numpy().ravel()) * np.sqrt(fan_in)
+        assert np.abs(values).max() <= 1, name
+        # Kolmogorov's distance to the uniform distribution; a true sample passes 1.95 / sqrt(n) once in a thousand.
+        ranks = (np.arange(values.size) + 0.5) / values.size
+        assert np.abs((values + 1) / 2 - ranks).max() < 1.95 / np.sqrt(values.size), name
+
+
+def test_a_mixed_precision_network_gives_float32_logits():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.get_layer("hidden").compute_dtype == "bfloat16"
+    assert model(images()).dtype == tf.float32
+
+
+def test_the_config_makes_the_round_trip():
+    model = build()
+    again = keras.Model.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again(images()), model(images()))
+
+
+@pytest.mark.parametrize("file", ["model.keras", "model.weights.h5"])
+def test_our_files_load_into_a_new_network(file, tmp_path):
+    model, other = build(), build()
+    save = model.save if file == "model.keras" else model.save_weights
+    save(tmp_path / file)
+    loaded = tf_models.load_weights(other, tmp_path / file)
+    assert (loaded.assigned, loaded.unused, loaded.initial) == (4, {}, ())
+    np.testing.assert_array_equal(other(images()), model(images()))
+
+
+def test_weights_of_another_width_are_refused(tmp_path):
+    build(k=2).save(tmp_path / "narrow.keras")
+    with pytest.raises(ValueError, match=r"narrow\.keras: wrong shape of hidden/kernel"):
+        tf_models.load_weights(build(k=4), tmp_path / "narrow.keras")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("k", 0, "k=0: must be an integer of 1 or more"),
+        ("k", "8", "k='8': must be an integer of 1 or more"),
+        ("num_classes", 0, "num_classes=0: must be an integer of 1 or more"),
+        ("input_shape", (None, 28, 1), r"input_shape=\(None, 28, 1\): must be known"),
+        ("input_shape", (28, 28), r"input_shape=\(28, 28\): must be \(height, width, channels\)"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(option, value, message):
+    with pytest.raises(ValueError, match=message):
+        tf_models.build_model("mlp", **{option: value})

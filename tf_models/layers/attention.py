@@ -1,0 +1,154 @@
+"""Multi-head attention (Vaswani et al. 2017, section 3.2), whole sequences at once or one position after another.
+
+The products that make queries, keys and values of one tensor are one matrix product. Softmax is computed in float32 at
+least; what may not be looked at gets a large negative number, not minus infinity, so that a row of nothing but padding
+has finite values too.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+
+HIDDEN = -1e9  # added to a score, leaves nothing of it after the softmax
+
+
+class _Attention(keras.layers.Layer):
+    """What both kinds share: `heads`, and the product of the mixed values with `output_kernel`, `output_bias`.
+
+    Kernels start as fairseq has them: `output_kernel` Xavier uniform, those of queries, keys and values the same by
+    1 / sqrt(2), each kind for itself; biases start at 0.
+    """
+
+    def __init__(self, heads: int, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def _add_weights(self, width: int, parts: dict[str, int]):
+        """Args: parts: prefix of a kernel [width, count * width] and its bias -> how many products are one in it."""
+        limit = math.sqrt(1.5 / width)  # Xavier's sqrt(6 / (width + width)) by sqrt(2)
+        scaled = keras.initializers.RandomUniform(-limit, limit)
+        for name, count, initializer in [
+            *((f"{prefix}_", count, scaled) for prefix, count in parts.items()),
+            ("output_", 1, "glorot_uniform"),
+        ]:
+            kernel = self.add_weight(name=f"{name}kernel", shape=(width, count * width), initializer=initializer)
+            bias = self.add_weight(name=f"{name}bias", shape=(count * width,), initializer="zeros")
+            setattr(self, f"{name}kernel", kernel)
+            setattr(self, f"{name}bias", bias)
+
+    def _project(self, inputs, prefix: str):
+        """The product of inputs [..., width] with the kernel of that prefix, and its bias."""
+        kernel, bias = (tf.cast(getattr(self, f"{prefix}_{part}"), inputs.dtype) for part in ("kernel", "bias"))
+        rows = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel)
+        return tf.reshape(tf.nn.bias_add(rows, bias), tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], 0))
+
+    def _heads_of(self, projected, count: int) -> list:
+        """Cuts [batch, time, count * width] into `count` times [batch, heads, time, width / heads]."""
+        batch, time = tf.unstack(tf.shape(projected)[:2])
+        parts = tf.reshape(projected, [batch, time, count, self.heads, projected.shape[-1] // (count * self.heads)])
+        return tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
+
+    def _output(self, mixed):
+        """Puts heads [batch, heads, time, width / heads] side by side: [batch, time, width], after the last product."""
+        batch, time = tf.shape(mixed)[0], tf.shape(mixed)[2]
+        width = self.heads * mixed.shape[-1]
+        return self._project(tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [batch, time, width]), "output")
+
+    def compute_output_spec(self, inputs, *args):
+        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "heads": self.heads}
+
+
+@keras.saving.register_keras_serializable(package="tf_models")
+class SelfAttention(_Attention):
+    """Attention of a sequence [batch, time, width] to itself, where `visible` [batch, time] bool says to what of it.
+
+    With `causal` a position sees itself and those before it.
+
+    Weights: `input_kernel` [width, 3 width] and `input_bias` [3 width] of queries, keys, values in this order;
+    `output_kernel` [width, width], `output_bias` [width].
+    """
+
+    def __init__(self, heads: int, causal: bool = False, **kwargs):
+        super().__init__(heads, **kwargs)
+        self.causal = causal
+
+    def build(self, inputs_shape, visible_shape=None):
+        self._add_weights(inputs_shape[-1], {"input": 3})
+
+    def call(self, inputs, visible=None):
+        query, keys, values = self._heads_of(self._project(inputs, "input"), 3)
+        mask = None if visible is None else visible[:, tf.newaxis, tf.newaxis]
+        if self.causal:
+            place = tf.range(tf.shape(inputs)[1])
+            before = place <= place[:, tf.newaxis]
+            mask = before if mask is None else mask & before
+        return self._output(_mix(query, keys, values, mask))
+
+    def step(self, inputs, keys, values):
+        """One more position of each of several sequences, which sees itself and all before it.
+
+        Args:
+            inputs: [batch, sequences, width].
+            keys, values: of the positions before, [batch, sequences, heads, time, width / heads].
+
+        Returns:
+            The mix [batch, sequences, width], and the keys and values that have this position too.
+        """
+        projected = self._project(inputs, "input")
+        batch, sequences = tf.unstack(tf.shape(inputs)[:2])
+        parts = tf.reshape(projected, [batch, sequences, 3, self.heads, 1, inputs.shape[-1] // self.heads])
+        query, key, value = tf.unstack(parts, axis=2)
+        keys, values = tf.concat([keys, key], 3), tf.concat([values, value], 3)
+        mixed = tf.reshape(_mix(query, keys, values, None), tf.shape(inputs))
+        return self._project(mixed, "output"), keys, values
+
+    def get_config(self):
+        return {**super().get_config(), "causal": self.causal}
+
+
+@keras.saving.register_keras_serializable(package="tf_models")
+class CrossAttention(_Attention):
+    """Attention of `inputs` [batch, time, width] to a `memory` [batch, memory time, width] of the same width.
+
+    `visible` [batch, memory time] bool says what of the memory may be looked at.
+
+    Weights: `query_kernel` [width, width], `query_bias` [width]; `memory_kernel` [width, 2 width], `memory_bias`
+    [2 width] of keys and values in this order; `output_kernel` [width, width], `output_bias` [width].
+    """
+
+    def build(self, inputs_shape, memory_shape, visible_shape):
+        self._add_weights(inputs_shape[-1], {"query": 1, "memory": 2})
+
+    def call(self, inputs, memory, visible):
+        return self.attend(inputs, *self.keys_and_values(memory), visible)
+
+    def keys_and_values(self, memory) -> list:
+        """Those of a memory, for `attend`: [batch, heads, memory time, width / heads] each."""
+        return self._heads_of(self._project(memory, "memory"), 2)
+
+    def attend(self, inputs, keys, values, visible):
+        """`call` with a memory whose keys and values are known."""
+        (query,) = self._heads_of(self._project(inputs, "query"), 1)
+        return self._output(_mix(query, keys, values, visible[:, tf.newaxis, tf.newaxis]))
+
+
+def precise(tensor: tf.Tensor) -> tf.Tensor:
+    """In float32 where it is in half precision, else as it is."""
+    return tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16) else tensor
+
+
+def _mix(query, keys, values, visible):
+    """softmax(query keys' / sqrt(n)) values, over the last two axes: [..., time, n].
+
+    `visible` [..., time, memory time] (or sizes of 1) bool; None: everything is.
+    """
+    scores = precise(tf.matmul(query * query.shape[-1] ** -0.5, keys, transpose_b=True))
+    if visible is not None:
+        scores += tf.where(visible, tf.zeros([], scores.dtype), tf.constant(HIDDEN, scores.dtype))
+    return tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)

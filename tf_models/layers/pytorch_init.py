@@ -1,0 +1,19 @@
+"""How PyTorch begins convolutions and dense layers when nothing else is said."""
+
+from __future__ import annotations
+
+import math
+
+from keras import initializers
+
+
+def like_pytorch(fan_in: int) -> dict[str, initializers.Initializer]:
+    """Arguments of a layer whose kernel and biases begin at U(-1, 1) / sqrt(fan_in).
+
+    Args:
+        fan_in: what one output sums over: kernel height * kernel width * channels of a convolution, inputs of a dense
+            layer.
+    """
+    bound = 1 / math.sqrt(fan_in)
+    # Two of them: an initializer of Keras draws the same numbers each time it is called.
+    return {name: initializers.RandomUniform(-bound, bound) for name in ("kernel_initializer", "bias_initializer")}

@@ -1,0 +1,61 @@
+"""A ReLU network of two layers for regression (Heckel & Yilmaz 2020, arXiv 2007.10099, Figure 3).
+
+As in the authors' code: hidden weights begin at N(0, hidden_scale^2 / (3 inputs)), those of the output at
+U(-1, 1) * output_scale / sqrt(hidden), the biases of both at PyTorch's U(-1, 1) / sqrt(inputs of the layer).
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+from keras import initializers, layers
+
+from tf_models.arguments import is_count, is_number, require
+from tf_models.registry import register_model
+
+
+@register_model
+def two_layer(
+    inputs: int = 50,
+    hidden: int = 250,
+    hidden_scale: float = 1.0,
+    output_scale: float = 1.0,
+    name: str = "two_layer",
+) -> keras.Model:
+    """Builds [batch, inputs] -> [batch, 1], in float32 whatever the policy.
+
+    Args:
+        inputs: numbers of an example.
+        hidden: units of the hidden layer.
+        hidden_scale: multiplies its initial weights, not its biases.
+        output_scale: multiplies those of the output.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    for argument, value in (("inputs", inputs), ("hidden", hidden)):
+        require(is_count(value), argument, value, "an integer of 1 or more")
+    for argument, value in (("hidden_scale", hidden_scale), ("output_scale", output_scale)):
+        require(is_number(value) and value > 0, argument, value, "a positive number")
+    x = keras.Input((inputs,), dtype="float32")
+    hidden_layer = layers.Dense(
+        hidden,
+        activation="relu",
+        kernel_initializer=initializers.RandomNormal(stddev=hidden_scale / math.sqrt(3 * inputs)),
+        bias_initializer=_uniform(1 / math.sqrt(inputs)),
+        dtype="float32",
+        name="hidden",
+    )
+    output_layer = layers.Dense(
+        1,
+        kernel_initializer=_uniform(output_scale / math.sqrt(hidden)),
+        bias_initializer=_uniform(1 / math.sqrt(hidden)),
+        dtype="float32",
+        name="output",
+    )
+    return keras.Model(x, output_layer(hidden_layer(x)), name=name)
+
+
+def _uniform(bound: float) -> initializers.Initializer:
+    return initializers.RandomUniform(-bound, bound)

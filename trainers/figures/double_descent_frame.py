@@ -1,0 +1,135 @@
+"""What the figures of Deep Double Descent have in common: titles, small print and captions around lines and maps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from trainers.figures.double_descent_lines import Axis, Line, figure_of
+from trainers.figures.double_descent_trials import (
+    AXES,
+    DECAY,
+    EXAMPLES,
+    LOSSES,
+    Slice,
+    Trials,
+    distinct,
+    is_number,
+    settings_of,
+    value_of,
+)
+from trainers.figures.records import Group, Record
+from trainers.figures.style import Drawing
+
+FEWEST = 3  # values of what a figure is drawn over
+SPLITS = {"test": ("eval", "metrics"), "fit": ("fit", "fit")}  # side -> split of metrics.jsonl, part of results.json
+FITTED = (
+    " Training error: a pass over the training examples of its own, in inference mode and not augmented, against the "
+    "labels that are trained on, wrong ones among them; not the running average of training batches. Test labels are "
+    "clean."
+)
+MARKS = (
+    " Dotted: where the training error is 10 % or less for the first time (over examples and weight decay: for the "
+    "last), the paper's threshold; the tick at the foot is at 1 %."
+)
+DOTTED = (
+    "dotted: where the training error is ≤ 10 %, from or up to; tick at the foot: ≤ 1 %; peak: more than a point above "
+    "the lowest error on both sides"
+)
+BANDS = " Lines are means over seeds, bands reach from the smallest to the largest."
+
+
+def shown_quantities(names: set[str]) -> list[str]:
+    """Error, the loss of the task, BLEU: those that there are."""
+    loss = next((name for name in LOSSES if name in names), None)
+    return [name for name in ("top1", loss, "bleu") if name in names]
+
+
+def is_logged(trials: Trials) -> bool:
+    """Whether some run measured test and training examples several times on the way."""
+
+    def steps(record: Record, split: str) -> int:
+        return len({row["step"] for row in record.rows if row["split"] == split})
+
+    records = [record for point in trials.points for record in point.records]
+    return any(min(steps(record, split) for split, _ in SPLITS.values()) >= FEWEST for record in records)
+
+
+def axis_of(part: Slice, path: str) -> Axis:
+    """An axis of a path of the recipe, with the numbers of parameters if it is a width."""
+    values = [value for value in distinct(value_of(point, path) for point in part.points) if is_number(value)]
+    label = AXES[path][0] if path in AXES else path
+    counted = {value_of(point, path): point.fact("parameters") for point in part.points}
+    parameters = {value: count for value, count in counted.items() if count} if path.startswith("model.") else {}
+    symbol = label.split()[-1] if path.startswith(("model.", "data.")) else label
+    return Axis(label, symbol, values, parameters, is_harder=path in (EXAMPLES, DECAY))
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """What is written to a kind of figure."""
+
+    name: str  # of its files
+    kind: str  # "Model-wise"
+    caption: str
+    ways: str = ""  # what solid and dashed lines are, where both are drawn
+
+
+def drawing_of(
+    trials: Trials, part: Slice, texts: Texts, lines: Sequence[Line], axis: Axis, quantities: Sequence[str]
+) -> Drawing:
+    """The drawing of lines with its title, small print and caption."""
+    named = [dataclasses.replace(line, text=line.text or part.text or "all runs") for line in lines]
+    title = title_of(trials, part, texts.kind)
+    marks = DOTTED * (not trials.is_exact and "top1" in quantities)
+    figure = figure_of(title, named, axis, quantities, f"{texts.ways}{marks}\n{foot_of(trials)}")
+    return finished_drawing(trials, part, texts.name, title, texts.caption, figure)
+
+
+def title_of(trials: Trials, part: Slice, kind: str) -> str:
+    return f"{kind}: {trials.place}" + (f", {part.text}" if part.text else "")
+
+
+def foot_of(trials: Trials) -> str:
+    """What a figure must say if it stands alone."""
+    validation, test = (settings_of(trials.points[0]).get(f"data.{part}_split") for part in ("validation", "test"))
+    return (
+        "training examples: a pass of their own in inference mode, by the labels trained on; test labels are clean"
+        + "\nlines: means over seeds, bands: smallest to largest" * _has_bands(trials)
+        + "\non the way the test is of the validation part, at the end of the test part" * (validation != test)
+    )
+
+
+def finished_drawing(trials: Trials, part: Slice, name: str, title: str, caption: str, figure: Figure) -> Drawing:
+    source = trials.points[0].experiment.paper.citation.partition(",")[0]
+    whole = caption + BANDS * _has_bands(trials) + _notes(trials) + f" ({source}.)"
+    return Drawing(f"{name}_{trials.slug}{part.slug}", title, whole, figure, frozenset([trials.name]))
+
+
+def _notes(trials: Trials) -> str:
+    """What a caption adds about these runs."""
+    point = trials.points[0]
+    left = sum(not record.is_finished for p in trials.points for record in p.records)
+    papers = point.experiment.data.name
+    return "".join(
+        (
+            f" These runs are on {trials.data.beside(papers)}: the shape of the curves may be compared with the "
+            "paper's, their height may not."
+            if not point.is_on_papers_data
+            else "",
+            f" With it changes: {', '.join(trials.following)}." if trials.following else "",
+            f" Not finished: {left} runs." if left else "",
+        )
+    )
+
+
+def _has_bands(trials: Trials) -> bool:
+    return any(len(point.records) > 1 for point in trials.points)
+
+
+def seeds_of(points: Sequence[Group], *, finished: bool = True) -> str:
+    """How many runs a point has, finished ones or all: "3", or "1 to 3"."""
+    counts = sorted({len(point.finished if finished else point.records) for point in points} - {0})
+    return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) if counts else "0"

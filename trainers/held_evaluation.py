@@ -1,0 +1,85 @@
+"""Classifiers on examples in memory: on a split, and on the training examples with their true and corrupted labels."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainers.data import held
+from trainers.files import write_bytes
+from trainers.loop import EvalLoop
+from trainers.session import Session
+
+
+class HeldEvaluation:
+    """Tests a classifier as often as asked, in inference mode; what was compiled for one set is used for all."""
+
+    def __init__(self, session: Session, model: keras.Model):
+        self._session = session
+        self._model = model
+        names = (*session.task.metric_names, "top1_clean")
+        self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=names)
+        self._classes = tf.function(lambda images: tf.argmax(session.task.logits(model, images), axis=1))
+
+    def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
+        """Mean metrics over a split, and `examples`; under `weights` (a context that swaps the average in)."""
+        examples = self._split(split)
+        metrics = self._metrics(split, weights)
+        del metrics["top1_clean"]  # a split's own labels are all there are
+        return metrics | {"examples": len(examples.labels)}
+
+    def fit(self, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
+        """Mean metrics over the training examples by the labels trained on, `top1_clean` by the true ones."""
+        return self._metrics(None, weights) | {"examples": len(self._session.task.training_set.labels)}
+
+    def predictions(self, split: str) -> dict[str, np.ndarray]:
+        """Of each example of a split, in file order, the `classes` found the likeliest and the `labels`: [examples]."""
+        examples, batch = self._split(split), self._session.recipe.train.eval_batch
+        starts = range(0, len(examples.labels), batch)
+        classes = [self._classes(examples.images[begin : begin + batch]).numpy() for begin in starts]
+        return {"classes": np.concatenate(classes), "labels": examples.labels}
+
+    def _metrics(self, split: str | None, weights: contextlib.AbstractContextManager | None) -> dict[str, float]:
+        data, batches = self._data(split)
+        with weights or contextlib.nullcontext():
+            metrics = self._loop.run(iter(data), batches)
+        del metrics["examples"]
+        return metrics
+
+    def _measure(self, batch):
+        task = self._session.task
+        logits = task.logits(self._model, batch["image"])
+        losses, metrics = task.scores(logits, batch["label"])
+        clean = tf.equal(tf.argmax(logits, axis=1), batch["true_label"])
+        return metrics | {"loss": losses, "top1_clean": tf.cast(clean, tf.float32)}
+
+    @functools.cache  # noqa: B019 (it lives as long as its run)
+    def _split(self, split: str) -> held.HeldImages:
+        session = self._session
+        records = session.dataset.split(split)
+        return held.decoded(records, session.recipe.data, session.recipe.model.resolution)
+
+    @functools.cache  # noqa: B019
+    def _data(self, split: str | None) -> tuple[tf.distribute.DistributedDataset, int]:
+        """The batches of a split, or of the training examples, and how many there are."""
+        task, train = self._session.task, self._session.recipe.train
+        examples = task.training_set if split is None else self._split(split)
+        true = examples.labels if split is not None else examples.true_labels
+        columns = {"image": examples.images, "label": examples.labels, "true_label": true}
+        data = self._session.strategy.distribute_datasets_from_function(
+            lambda context: held.evaluation_batches(columns, global_batch=train.eval_batch, context=context)
+        )
+        return data, -(-len(true) // train.eval_batch)
+
+
+def write_predictions(path: pathlib.Path, predictions: dict[str, np.ndarray]) -> None:
+    """Keeps what was found on the test split, from which an ensemble votes."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: values.astype(np.int16) for name, values in predictions.items()})
+    write_bytes(path, content.getvalue())
