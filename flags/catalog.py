@@ -82,4 +82,5 @@ def variant(experiment: Experiment, data: Data) -> Experiment:
             (f"Synthetic data: {SYNTHETIC[experiment.task]}. Only speed means anything.",),
         )
     changed = overrides.apply(experiment, changes.items())
-    return dataclasses.replace(changed, deviations=(*reasons, *experiment.deviations))
+    deviations = (*reasons, *experiment.deviations)
+    return dataclasses.replace(changed, deviations=deviations, sweep=experiment.sample_sweep)

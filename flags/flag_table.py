@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 from flags.nearest import near
 from flags.overrides import BOOLEANS
 
-MODES = ("train", "evaluate", "export", "predict", "generate", "report", "describe", "prepare", "benchmark")
+MODES = ("train", "evaluate", "export", "predict", "generate", "report", "sweep", "describe", "prepare", "benchmark")
 DATA = ("paper", "sample", "synthetic")
 
 
@@ -149,8 +149,8 @@ FLAGS = {
             "mode",
             Choice(*MODES),
             "What to do; train also evaluates and exports at the end. predict says what is on images; generate goes on "
-            "with a text; report draws the paper's figures and tables from runs; describe is a dry run; prepare makes "
-            "the data set ready.",
+            "with a text; sweep runs all trials of the experiment's figure; report draws figures and tables from runs; "
+            "describe is a dry run; prepare makes the data set ready.",
             "train",
         ),
         Flag(
@@ -222,6 +222,7 @@ FLAGS = {
         ),
         Flag("json", switch, "", "describe, evaluate, benchmark, --list_experiments: a JSON object on stdout.", False),
         Flag("export", switch, "", "train: the SavedModel at the end; --noexport leaves it to --mode=export.", True),
+        Flag("parallel", count, "N", "sweep: so many trials at once; by default one a GPU, or one a core."),
         Flag("profile", step_range, "FROM,TO", "train: profile these steps for TensorBoard, such as 100,110."),
     ),
     "On the screen": (

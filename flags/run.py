@@ -30,6 +30,7 @@ ONLY_IN = {  # flags that mean nothing in other modes
     "top_k": ("generate",),
     "top_p": ("generate",),
     "export": ("train",),
+    "parallel": ("sweep",),
     "profile": ("train",),
     "init_from": ("train", "evaluate", "export"),
 }
@@ -91,6 +92,7 @@ class Run:
     top_k: int | None
     top_p: float
     json: bool
+    parallel: int | None  # how many trials of a sweep at once
     export: bool  # whether training ends with a SavedModel
     profile: tuple[int, int] | None
     quiet: bool
@@ -126,7 +128,8 @@ def parse(argv: Sequence[str]) -> Run | None:
     mode = given.get("mode", "train")
     _check_modes(given, mode)
     _check_devices(given)
-    if given.get("runs"):
+    is_sweep = mode == "report" and (pathlib.Path(given.get("model_dir", REPORT)) / "sweep.json").is_file()
+    if given.get("runs") or is_sweep:
         return _run({"model_dir": REPORT, **given})
     if given.get("ensemble"):
         if len(given["ensemble"]) == 1:

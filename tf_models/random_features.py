@@ -4,7 +4,8 @@ The features are drawn once and stay; only the head is fitted. All is computed i
 features as training examples, what fits them exactly is a huge solution, which float32 cannot hold.
 
 A head of complex numbers gives scores by their real part. The network itself is real: the head's `kernel` has a row for
-the cosine and one for the sine of every feature. Examples are fitted exactly from D = n features on, of any kind.
+the cosine and one for the sine of every feature. Examples are fitted exactly from D = n features on; by ReLUs only
+later where many of them are 0 on most examples, as on pixels in 0..1.
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ import tf_models
 
 CLASSES = 10
 BATCH = 8
-# Of logits and statistics; of gradients. In float64 only the head, which computes in float32, rounds: 2e-7 and 3e-6
+# Of logits and statistics; of gradients. In float64 only the head, which computes in float32, rounds: 2e-7 and 4e-7
 # were measured. In float32 a rounded sum may change its sign before a ReLU, whose gradient then jumps, and on a
 # background of one colour many do so at once: 2e-5 and 3e-2 were measured.
-TOLERANCE = {"float64": (2e-6, 1e-5), "float32": (1e-4, 1e-1)}
+TOLERANCE = {"float64": (2e-6, 2e-6), "float32": (1e-4, 1e-1)}
 
 
 class Cnn5(nn.Module):

@@ -39,8 +39,8 @@ def build_schedule(
     """
     if isinstance(recipe, WarmUp):
         return WarmUpRate(recipe, second_pass_step)
-    for kind, rate in RATES.items():
-        if isinstance(recipe, kind):
+    for rate in (StepwiseRate, InverseSquareRootRate, WarmUpInverseSquareRootRate, DynamicDropRate):
+        if isinstance(recipe, rate.kind):
             return rate(recipe)
     return WarmedExponential(
         lr=recipe.lr_per_256 * global_batch / 256,
@@ -72,6 +72,24 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     def marked_steps(self, total_steps: int) -> list[tuple[int, str, float]]:
         """The steps of a run at which the rate is worth a look, with labels and rates, as far as they can be told."""
         raise NotImplementedError
+
+
+class RecipeSchedule(Schedule):
+    """A schedule that is made from its recipe, an instance of `kind`, and saved as that."""
+
+    kind: type
+
+    def __init__(self, recipe):
+        self.recipe = recipe
+
+    def get_config(self):
+        return {"recipe": dataclasses.asdict(self.recipe)}
+
+    @classmethod
+    def from_config(cls, config):
+        # A file has lists in place of tuples.
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in config["recipe"].items()}
+        return cls(**{**config, "recipe": cls.kind(**values)})
 
 
 @keras.saving.register_keras_serializable(package="trainers")
@@ -123,15 +141,17 @@ class WarmedExponential(Schedule):
 
 
 @keras.saving.register_keras_serializable(package="trainers")
-class StepwiseRate(Schedule):
+class StepwiseRate(RecipeSchedule):
     """`flags.optimization.Stepwise` at work: a constant rate, dropped at boundaries or on plateaus, after a warm-up.
 
     Drops at boundaries count updates alone: the update that follows `boundaries[0]` others is the first at the lower
     rate. The warm-up ends, and plateaus are seen, by what `after_step` and `after_evaluation` tell.
     """
 
+    kind = Stepwise
+
     def __init__(self, recipe: Stepwise):
-        self.recipe = recipe
+        super().__init__(recipe)
         self._on_plateau = recipe.drops == "plateau"
         self._is_warming = _variable(float(recipe.warmup_lr is not None), "is_warming")
         self._error_sum = _variable(0.0, "error_sum")
@@ -193,25 +213,19 @@ class StepwiseRate(Schedule):
         ]
         return [start, *drops, (total_steps - 1, "last step", recipe.lr * recipe.factor ** len(drops))]
 
-    def get_config(self):
-        return {"recipe": dataclasses.asdict(self.recipe)}
-
-    @classmethod
-    def from_config(cls, config):
-        values = config["recipe"]
-        return cls(Stepwise(**{**values, "boundaries": tuple(values["boundaries"])}))
-
 
 @keras.saving.register_keras_serializable(package="trainers")
-class WarmUpRate(Schedule):
+class WarmUpRate(RecipeSchedule):
     """`flags.optimization.WarmUp` at work: s counts updates from 1, so that the very first has lr / warmup_steps.
 
     The rate of update s is lr * (min(s, warmup_steps) / warmup_steps - clip((s - cooldown) / cooldown, 0, 1)), never
     below 0, in float64. After `second_pass_step` updates s counts anew and `second_pass_factor` multiplies the rate.
     """
 
+    kind = WarmUp
+
     def __init__(self, recipe: WarmUp, second_pass_step: int | None = None):
-        self.recipe = recipe
+        super().__init__(recipe)
         self.second_pass_step = second_pass_step
 
     def __call__(self, step):
@@ -244,19 +258,14 @@ class WarmUpRate(Schedule):
         return {step: name for step, name in marks.items() if step < end}
 
     def get_config(self):
-        return {"recipe": dataclasses.asdict(self.recipe), "second_pass_step": self.second_pass_step}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(WarmUp(**config["recipe"]), config["second_pass_step"])
+        return super().get_config() | {"second_pass_step": self.second_pass_step}
 
 
 @keras.saving.register_keras_serializable(package="trainers")
-class InverseSquareRootRate(Schedule):
+class InverseSquareRootRate(RecipeSchedule):
     """`flags.optimization.InverseSquareRoot` at work; computed in float64."""
 
-    def __init__(self, recipe: InverseSquareRoot):
-        self.recipe = recipe
+    kind = InverseSquareRoot
 
     def __call__(self, step):
         """The rate of the update that follows `step` updates; float32 []."""
@@ -268,20 +277,12 @@ class InverseSquareRootRate(Schedule):
         marks = {0: "start", self.recipe.period: "first drop", total_steps - 1: "last step"}
         return [(step, label, float(self(step))) for step, label in sorted(marks.items()) if step < total_steps]
 
-    def get_config(self):
-        return {"recipe": dataclasses.asdict(self.recipe)}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(InverseSquareRoot(**config["recipe"]))
-
 
 @keras.saving.register_keras_serializable(package="trainers")
-class WarmUpInverseSquareRootRate(Schedule):
+class WarmUpInverseSquareRootRate(RecipeSchedule):
     """`flags.optimization.WarmUpInverseSquareRoot` at work; computed in float64."""
 
-    def __init__(self, recipe: WarmUpInverseSquareRoot):
-        self.recipe = recipe
+    kind = WarmUpInverseSquareRoot
 
     def __call__(self, step):
         """The rate of the update that follows `step` updates; float32 []."""
@@ -293,20 +294,15 @@ class WarmUpInverseSquareRootRate(Schedule):
         marks = {total_steps - 1: "last step", self.recipe.warmup_steps - 1: "end of warm-up", 0: "start"}
         return [(step, label, float(self(step))) for step, label in sorted(marks.items()) if step < total_steps]
 
-    def get_config(self):
-        return {"recipe": dataclasses.asdict(self.recipe)}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(WarmUpInverseSquareRoot(**config["recipe"]))
-
 
 @keras.saving.register_keras_serializable(package="trainers")
-class DynamicDropRate(Schedule):
+class DynamicDropRate(RecipeSchedule):
     """`flags.optimization.DynamicDrop` at work, by the losses that `after_step` tells."""
 
+    kind = DynamicDrop
+
     def __init__(self, recipe: DynamicDrop):
-        self.recipe = recipe
+        super().__init__(recipe)
         self._loss_sum = _variable(0.0, "loss_sum")
         self._best = _variable(math.inf, "best")
         self._waited = _variable(0.0, "waited")  # updates since the best, or since the last drop
@@ -323,34 +319,20 @@ class DynamicDropRate(Schedule):
     def after_step(self, step, numbers):
         window = self.recipe.window
         total = self._loss_sum + numbers["loss"]
+        mean = total / window
         is_full = tf.equal((step + 1) % window, 0)
-        improves = is_full & (total / window < self._best)
+        improves = is_full & (mean < self._best)
         waited = tf.where(improves, 0.0, tf.where(is_full, self._waited + window, self._waited))
         drops = is_full & (waited >= self.recipe.patience)
-        self._best.assign(tf.where(improves, total / window, self._best))
+        self._loss_sum.assign(tf.where(is_full, 0.0, total))
+        self._best.assign(tf.where(improves, mean, self._best))
         self._waited.assign(tf.where(drops, 0.0, waited))
         self._drops.assign_add(tf.cast(drops, tf.float32))
-        self._loss_sum.assign(tf.where(is_full, 0.0, total))
 
     def marked_steps(self, total_steps):
         recipe = self.recipe
         label = f"start; {recipe.factor:g} times that whenever {recipe.patience:,} updates have not lowered the loss"
         return [(0, label, recipe.lr)]
-
-    def get_config(self):
-        return {"recipe": dataclasses.asdict(self.recipe)}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(DynamicDrop(**config["recipe"]))
-
-
-RATES = {  # recipes that say all that their rates need
-    Stepwise: StepwiseRate,
-    InverseSquareRoot: InverseSquareRootRate,
-    WarmUpInverseSquareRoot: WarmUpInverseSquareRootRate,
-    DynamicDrop: DynamicDropRate,
-}
 
 
 def _variable(value: float, name: str) -> tf.Variable:

@@ -1,0 +1,1 @@
+"""Sweeps: many trials in parallel processes."""
