@@ -57,6 +57,8 @@ def test_an_experiment_alone_trains_with_every_default():
         "top_p": 0.98,
         "json": False,
         "profile": None,
+        "export": True,
+        "parallel": None,
         "quiet": False,
         "verbosity": -1,
     }
