@@ -48,7 +48,7 @@ def draw(shape=(16, 5), steps=20):
 def test_twenty_steps_follow_the_rule(shape, epsilon):
     gradients = draw(shape)
     ours = our_steps(gradients, FusedAdam(LR, epsilon=epsilon))
-    np.testing.assert_allclose(ours, numpy_steps(gradients, epsilon), rtol=1e-11)
+    np.testing.assert_allclose(ours, numpy_steps(gradients, epsilon), rtol=1e-11, atol=1e-11 * LR)
 
 
 def test_float32_steps_are_those_of_float64_rounded():

@@ -1,14 +1,22 @@
-"""The schedules' values against exact arithmetic and the numbers of EfficientNet's recipe."""
+"""EfficientNet's schedule against exact arithmetic and the recipe's numbers, and what all schedules have in common."""
 
 import fractions
+import json
 import math
 
 import keras
 import pytest
 import tensorflow as tf
 
-from flags.optimization import Exponential
-from trainers.optimizers.schedules import WarmedExponential, build_schedule
+from flags.optimization import (
+    DynamicDrop,
+    Exponential,
+    InverseSquareRoot,
+    Stepwise,
+    WarmUp,
+    WarmUpInverseSquareRoot,
+)
+from trainers.optimizers.schedules import build_schedule
 
 IMAGENET = 1_281_167
 RECIPE = Exponential(lr_per_256=0.016, decay_rate=0.97, decay_epochs=2.4, warmup_epochs=5)
@@ -103,17 +111,56 @@ def test_marked_steps_stay_within_a_run_that_ends_in_the_warm_up():
     assert [mark[:2] for mark in schedule.marked_steps(30)] == [(0, "start"), (29, "last step")]
 
 
-def test_an_optimizer_reads_the_rate_at_its_own_step():
-    schedule = imagenet_schedule(4096)
+RECIPES = {  # each with no field at its default
+    "exponential": Exponential(lr_per_256=1, decay_rate=0.5, decay_epochs=2, warmup_epochs=3, staircase=False),
+    "stepwise": Stepwise(lr=0.2, boundaries=(5, 90), factor=0.5, warmup_lr=0.01, warmup_error=0.7),
+    "plateau": Stepwise(lr=0.2, boundaries=(5, 90), drops="plateau", patience=2, min_improvement=0.01),
+    "warm_up": WarmUp(lr=0.2, warmup_steps=7, cooldown_steps=70, second_pass_epochs=1.5, second_pass_factor=0.25),
+    "inverse_square_root": InverseSquareRoot(lr=0.2, period=7),
+    "dynamic_drop": DynamicDrop(lr=0.2, factor=0.5, patience=9, window=3),
+    "warm_up_inverse_square_root": WarmUpInverseSquareRoot(lr=0.2, warmup_steps=7),
+}
+every_schedule = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+
+
+def schedule_of(recipe):
+    return build_schedule(recipe, global_batch=256, steps_per_epoch=10, second_pass_step=50)
+
+
+@every_schedule
+def test_an_optimizer_reads_the_rate_at_its_own_step(recipe):
+    schedule = schedule_of(recipe)
     optimizer = keras.optimizers.SGD(schedule)
-    for step in (100, 109_473):
+    for step in (3, 100, 499_999):
         optimizer.iterations.assign(step)
         assert float(optimizer.learning_rate) == float(schedule(step))
         assert float(tf.function(lambda: tf.identity(optimizer.learning_rate))()) == float(schedule(step))
 
 
-def test_configuration_survives_a_round_trip():
-    schedule = imagenet_schedule(4096)
-    restored = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
-    assert isinstance(restored, WarmedExponential)
+@every_schedule
+def test_configuration_survives_a_file_of_text(recipe):
+    schedule = schedule_of(recipe)
+    text = json.dumps(keras.optimizers.schedules.serialize(schedule))
+    restored = keras.optimizers.schedules.deserialize(json.loads(text))
+    assert type(restored) is type(schedule)
     assert restored.get_config() == schedule.get_config()
+    assert [float(restored(step)) for step in range(0, 100, 9)] == [float(schedule(step)) for step in range(0, 100, 9)]
+
+
+@every_schedule
+def test_two_replicas_remember_what_one_does(two_replicas, recipe):
+    with two_replicas.scope():
+        schedule = schedule_of(recipe)
+    alone = schedule_of(recipe)
+
+    @tf.function
+    def step(number, numbers):
+        two_replicas.run(schedule.after_step, (number, numbers))
+
+    for number in range(20):
+        number, numbers = tf.constant(number, tf.int64), {"loss": tf.constant(0.5), "top1": tf.constant(0.1)}
+        step(number, numbers)
+        alone.after_step(number, numbers)
+    for variable, single in zip(schedule.variables, alone.variables, strict=True):
+        assert [float(v) for v in two_replicas.experimental_local_results(variable)] == [float(single)] * 2
+    assert float(schedule(20)) == float(alone(20))

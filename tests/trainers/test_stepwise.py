@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from flags.optimization import Stepwise
-from trainers.optimizers.schedules import StepwiseRate, build_schedule
+from trainers.optimizers.schedules import build_schedule
 
 
 def stepwise(**fields):
@@ -128,8 +128,3 @@ def test_marked_steps_tell_of_the_warm_up():
 def test_marked_steps_know_no_plateau_in_advance():
     ((step, label, rate),) = stepwise(drops="plateau").marked_steps(64_000)
     assert (step, rate) == (0, 0.1) and "2 plateaus" in label
-
-
-def test_it_is_made_again_from_its_config():
-    schedule = stepwise(warmup_lr=0.01)
-    assert StepwiseRate.from_config(schedule.get_config()).recipe == schedule.recipe
