@@ -164,3 +164,14 @@ def test_two_replicas_remember_what_one_does(two_replicas, recipe):
     for variable, single in zip(schedule.variables, alone.variables, strict=True):
         assert [float(v) for v in two_replicas.experimental_local_results(variable)] == [float(single)] * 2
     assert float(schedule(20)) == float(alone(20))
+
+
+@pytest.mark.parametrize("lucky", [0, 1, 2])
+def test_a_window_with_a_lucky_batch_is_no_improvement_wherever_the_batch_stands(lucky):
+    schedule = schedule_of(DynamicDrop(lr=0.2, factor=0.5, patience=3, window=3))
+    window = [7.0, 7.0, 7.0]
+    window[lucky] = 0.1
+    for step, loss in enumerate([4.0, 4.0, 4.0, *window]):
+        assert float(schedule(step)) == pytest.approx(0.2)
+        schedule.after_step(tf.constant(step, tf.int64), {"loss": tf.constant(loss)})
+    assert float(schedule(6)) == pytest.approx(0.1)
