@@ -124,6 +124,22 @@ def step_range(value: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def seeds(value: str) -> tuple[int, ...]:
+    """Reads "0,1,2"."""
+    numbers = tuple(seed(part.strip()) for part in value.split(","))
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("names a seed twice.")
+    return numbers
+
+
+def part(value: str) -> tuple[int, int]:
+    """Reads "2/8": the second of eight parts."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError("must be PART/PARTS, from 1/8 to 8/8 for eight parts.")
+    return int(match[1]), int(match[2])
+
+
 @dataclasses.dataclass(frozen=True)
 class Flag:
     """One flag. `read` turns its text into a value, or raises ValueError with what is allowed."""
@@ -175,8 +191,9 @@ FLAGS = {
             "model_dir",
             path,
             "DIR",
-            "Everything of the run; by default runs/EXPERIMENT/DATA. evaluate, export, predict, generate and report "
-            "need no other flag to find a run. With --runs: where the report goes, by default runs/report.",
+            "Everything of the run; by default runs/EXPERIMENT/DATA, of a sweep runs/EXPERIMENT/DATA-sweep. evaluate, "
+            "export, predict, generate and report need no other flag to find a run. With --runs: where the report "
+            "goes, by default runs/report.",
         ),
         Flag("data_dir", path, "DIR", "TFDS folder; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
         _choice(
@@ -220,10 +237,48 @@ FLAGS = {
         Flag(
             "top_p", share, "P", "generate: draw from the likeliest symbols alone that together have this share.", 0.98
         ),
-        Flag("json", switch, "", "describe, evaluate, benchmark, --list_experiments: a JSON object on stdout.", False),
-        Flag("export", switch, "", "train: the SavedModel at the end; --noexport leaves it to --mode=export.", True),
-        Flag("parallel", count, "N", "sweep: so many trials at once; by default one a GPU, or one a core."),
+        Flag(
+            "json",
+            switch,
+            "",
+            "describe, evaluate, benchmark, sweep, --list_experiments: a JSON object on stdout.",
+            False,
+        ),
+        Flag(
+            "export",
+            switch,
+            "",
+            "train: the SavedModel at the end; --noexport leaves it to --mode=export. Trials of a sweep have none "
+            "unless it is given.",
+            True,
+        ),
         Flag("profile", step_range, "FROM,TO", "train: profile these steps for TensorBoard, such as 100,110."),
+    ),
+    "For --mode=sweep": (
+        Flag(
+            "grid",
+            text,
+            "PATH=V,V,V",
+            "Values of a field of the recipe, in place of the experiment's own or besides its other fields; "
+            "repeatable. A field that is a list itself has semicolons between its values.",
+            (),
+            is_repeated=True,
+        ),
+        Flag("seeds", seeds, "0,1,2", "Every point of the grid with each of these; by default the experiment's."),
+        Flag("parallel", count, "N", "So many trials at once; by default one a GPU, or one a core."),
+        Flag("trials_per_gpu", count, "N", "So many small trials at once on each GPU; by default one."),
+        Flag(
+            "sweep_shard",
+            part,
+            "PART/PARTS",
+            "Only this part of the trials, from 1/N to N/N, for job arrays; all parts write one folder.",
+        ),
+        _choice(
+            "sweep_runner", Choice("local", "ray"), "This machine, or a Ray cluster that shares the folder.", "local"
+        ),
+        Flag(
+            "ray_address", text, "ADDRESS", "Of the cluster's head, such as 10.0.0.1:6379; by default as Ray finds it."
+        ),
     ),
     "On the screen": (
         Flag("quiet", switch, "", "Warnings, errors and results only.", False),

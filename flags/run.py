@@ -11,29 +11,14 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from flags import catalog, flag_table, listing, overrides
+from flags import catalog, combinations, flag_table, listing, overrides
 from flags.errors import UserError
 from flags.nearest import near
 from flags.recipe import Experiment
+from flags.sweep import Sweep
 
 HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
 FINISHED = ("evaluate", "export", "predict", "generate", "report")  # modes that read what a run left in its folder
-ONLY_IN = {  # flags that mean nothing in other modes
-    "json": ("describe", "evaluate", "benchmark"),
-    "split": ("evaluate",),
-    "ensemble": ("evaluate",),
-    "runs": ("report",),
-    "images": ("predict",),
-    "prompt": ("generate",),
-    "length": ("generate",),
-    "temperature": ("generate",),
-    "top_k": ("generate",),
-    "top_p": ("generate",),
-    "export": ("train",),
-    "parallel": ("sweep",),
-    "profile": ("train",),
-    "init_from": ("train", "evaluate", "export"),
-}
 TASKS_OF = {  # mode -> the only tasks that have it
     "predict": ("classification", "least_squares"),
     "generate": ("language_modelling",),
@@ -49,18 +34,7 @@ NOT_AVERAGED = {  # tasks whose models give no class probabilities
     "language_modelling": "a language model",
     "least_squares": "least squares, whose scores are no probabilities",
 }
-ALONE = {  # flag -> others that it leaves no room for
-    "ensemble": ("model_dir", "experiment", "data"),
-    "runs": ("experiment", "data", "set"),
-}
 REPORT = os.path.join("runs", "report")  # where a report on several runs goes
-CLUSTERS = {  # strategy -> how its machines may find each other
-    "auto": ("tf_config", "slurm", "tpu"),
-    "multi_worker": ("tf_config", "slurm"),
-    "tpu": ("tpu",),
-    "one_device": (),
-    "mirrored": (),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +66,13 @@ class Run:
     top_k: int | None
     top_p: float
     json: bool
+    grid: tuple[str, ...]  # as typed: "model.k=1,2,4"
+    seeds: tuple[int, ...] | None
     parallel: int | None  # how many trials of a sweep at once
+    trials_per_gpu: int | None
+    sweep_shard: tuple[int, int] | None  # part, counted from 1, and how many parts
+    sweep_runner: str
+    ray_address: str | None
     export: bool  # whether training ends with a SavedModel
     profile: tuple[int, int] | None
     quiet: bool
@@ -105,8 +85,33 @@ class Run:
         return overrides.apply(catalog.variant(experiment, data), values.items())
 
     def folder_for(self, data: catalog.Data) -> pathlib.Path:
-        """Returns the run's folder: --model_dir, or runs/EXPERIMENT/DATA."""
-        return pathlib.Path(self.model_dir) if self.model_dir else _default_folder(self.experiment, data)
+        """Returns the run's folder: --model_dir, or runs/EXPERIMENT/DATA, of a sweep with -sweep at the end."""
+        if self.model_dir:
+            return pathlib.Path(self.model_dir)
+        return _default_folder(self.experiment, f"{data}-sweep" if self.mode == "sweep" else data)
+
+    def sweep_for(self, data: catalog.Data) -> Sweep | None:
+        """Returns the variant's sweep with --grid and --seeds applied; None if there are none of the three.
+
+        Raises:
+            UserError: a value that its field does not take, or a --set on a field that the sweep goes through.
+        """
+        recipe = self.recipe_for(data)
+        if recipe.sweep is None and not self.grid and not self.seeds:
+            return None
+        chosen = recipe.sweep or Sweep(grid={})
+        grid = {**chosen.grid, **_read_grid(self.grid, recipe)}
+        chosen = dataclasses.replace(chosen, grid=grid, seeds=self.seeds or chosen.seeds)
+        for text in self.overrides:
+            path = text.partition("=")[0].strip()
+            if path in chosen.paths:
+                raise UserError(f"--set={text}: the sweep goes through {path} itself. Leave it out, or give --grid.")
+        return chosen
+
+    def with_values(self, values: Mapping[str, Any]) -> Run:
+        """Returns the run of a trial: these fields of the recipe, by path, are replaced too."""
+        own = (f"{path}={overrides.show(value)}" for path, value in values.items())
+        return dataclasses.replace(self, overrides=(*self.overrides, *own))
 
 
 def parse(argv: Sequence[str]) -> Run | None:
@@ -126,8 +131,9 @@ def parse(argv: Sequence[str]) -> Run | None:
         print(listing.as_json() if given.get("json") else listing.as_text())
         return None
     mode = given.get("mode", "train")
-    _check_modes(given, mode)
-    _check_devices(given)
+    combinations.check(given, mode)
+    if mode == "sweep":
+        given = {"export": False, **given}
     is_sweep = mode == "report" and (pathlib.Path(given.get("model_dir", REPORT)) / "sweep.json").is_file()
     if given.get("runs") or is_sweep:
         return _run({"model_dir": REPORT, **given})
@@ -203,32 +209,17 @@ def _leftover(word: str) -> str:
     return f"{word}: not a flag. {meant}"
 
 
-def _check_modes(given: Mapping[str, Any], mode: str) -> None:
-    for name, modes in ONLY_IN.items():
-        if given.get(name) not in (None, False) and mode not in modes:
-            raise UserError(f"--{name} means nothing in --mode={mode}. It belongs to --mode={' or '.join(modes)}.")
-    if mode == "evaluate" and given.get("init_from"):
-        clash = next((name for name in ("model_dir", "ensemble") if given.get(name)), None)
-        if clash:
-            raise UserError(f"--init_from names the weights to evaluate: leave --{clash} out.")
-    for name, others in ALONE.items():
-        clash = next((other for other in others if given.get(other)), None)
-        if given.get(name) and clash:
-            raise UserError(f"--{name} names the runs itself: leave --{clash} out.")
-
-
-def _check_devices(given: Mapping[str, Any]) -> None:
-    strategy, cluster, devices = given.get("strategy", "auto"), given.get("cluster"), given.get("devices")
-    if cluster and cluster not in CLUSTERS[strategy]:
-        fitting = " or ".join(f"--strategy={name}" for name, clusters in CLUSTERS.items() if cluster in clusters)
-        raise UserError(f"--cluster={cluster} does not go with --strategy={strategy}. It goes with {fitting}.")
-    if devices and (strategy in ("multi_worker", "tpu") or cluster):
-        raise UserError(
-            f"--devices={devices}: in a cluster every worker uses all that it sees. Leave --devices out; "
-            "CUDA_VISIBLE_DEVICES hides GPUs from a worker."
-        )
-    if strategy == "one_device" and devices and ("," in devices or "*" in devices):
-        raise UserError(f"--devices={devices}: --strategy=one_device takes one. Name one, or use --strategy=mirrored.")
+def _read_grid(texts: Sequence[str], experiment: Experiment) -> dict[str, tuple]:
+    """Turns texts "path=value,value" into typed values by path, checked as those of --set are."""
+    grid = {}
+    for text in texts:
+        path, equals, values = (part.strip() for part in text.partition("="))
+        parts = values.split(";" if ";" in values else ",")
+        try:
+            grid[path] = tuple(overrides.parse([f"{path}{equals}{value}"], experiment)[path] for value in parts)
+        except UserError as error:
+            raise UserError(str(error).replace("--set=", "--grid=")) from None
+    return grid
 
 
 def _run(given: Mapping[str, Any]) -> Run:
@@ -263,6 +254,8 @@ def _check_recipes(run: Run) -> None:
     for data in variants:
         try:
             run.recipe_for(data)
+            if run.mode == "sweep":
+                _check_trials(run, data)
         except UserError as error:
             if data == variants[0]:
                 raise
@@ -271,6 +264,18 @@ def _check_recipes(run: Run) -> None:
                 f"{error} (in the recipe's sample variant, which runs if the paper's data set is not prepared; "
                 "--data=paper rules that out)"
             ) from None
+
+
+def _check_trials(run: Run, data: catalog.Data) -> None:
+    """Builds the recipe of every point of the grid, at both ends of its ladder."""
+    chosen = run.sweep_for(data)
+    if chosen is None:
+        return
+    ladder = chosen.ladder
+    ends = [{ladder.path: ladder.first}, {ladder.path: ladder.last}] if ladder else [{}]
+    for point in chosen.points:
+        for end in ends:
+            run.with_values({**point, **end}).recipe_for(data)
 
 
 def _with_finished_run(given: Mapping[str, Any], mode: str) -> dict[str, Any]:

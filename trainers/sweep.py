@@ -2,156 +2,206 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import pathlib
-import signal
-import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import tensorflow as tf
 
-from flags import overrides
 from flags.errors import RunError, UserError
+from flags.recipe import Experiment
 from flags.run import Run
 from flags.sweep import Sweep, Trial
-from trainers.console import duration
 from trainers.files import write_json
-from trainers.run_folder import RunFolder
-from trainers.session import choose_data
-from trainers.signals import Stopped
-from trainers.sweeps.local import Pool
+from trainers.session import choose_data, open_data
+from trainers.signals import Stopped, StopSignals
+from trainers.sweeps.book import Book, Ending
+from trainers.sweeps.folder import SweepFolder
+from trainers.sweeps.local import LocalRunner, cores
+from trainers.sweeps.plan import plan_of
+from trainers.sweeps.table import Table
 
-STOPPED = 75
+SECONDS_BETWEEN = 0.5  # two looks at signals and at the table
+
+
+class Runner(Protocol):
+    """Where trials run."""
+
+    at_once: int
+
+    def start(self, trial: Trial) -> None: ...
+
+    def wait(self, seconds: float) -> list[Ending]: ...
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def sweep(run: Run) -> None:
-    """Runs what is missing of the experiment's sweep.
+    """Runs what is missing of the experiment's sweep, or of `--sweep_shard` of it.
 
     Raises:
-        UserError: the experiment has none, or another one is in the folder.
+        UserError: there is no sweep, another one is in the folder, or the data set is not there.
         RunError: trials failed; the others were run all the same.
         Stopped: by SIGTERM or Ctrl-C, with everything saved.
     """
+    gpus = [] if run.devices else _gpus(run)
     data = choose_data(run)
-    recipe = run.recipe_for(data)
-    if recipe.sweep is None:
-        raise UserError(f"--mode=sweep: {recipe.name} has no sweep on {data} data. Train it: --mode=train.")
-    _check_overrides(run, recipe.sweep)
-    folder = pathlib.Path(run.model_dir or pathlib.Path("runs", recipe.name, f"{data}-sweep"))
-    _claim(folder, run, data, recipe.sweep)
-    trials = recipe.sweep.trials
-    missing = [trial for trial in trials if not RunFolder(folder / trial.name).results.exists()]
-    progress = Progress(missing, folder, done=len(trials) - len(missing), quiet=run.quiet)
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    pool = Pool(run.parallel or gpus or os.cpu_count() or 1, gpus)
-    stops = _stopping(pool)
-    commands = [(_arguments(run, data, trial, folder / trial.name), folder / trial.name) for trial in missing]
-    pool.run(commands, progress.ended)
-    if stops:
-        raise Stopped(f"stopped; what was trained is saved in {folder}; run the same command to go on")
-    if progress.failed:
-        logs = ", ".join(str(folder / trial.name / "log.txt") for trial in progress.failed)
-        raise RunError(f"{len(progress.failed)} of {len(trials)} trials failed: see {logs}. The others are done.")
-    print(
-        f"{len(trials)} trials are in {folder}\n"
-        f"draw them: python -m trainers.main --mode=report --model_dir={folder}"
-    )
+    recipe, chosen = run.recipe_for(data), run.sweep_for(data)
+    if chosen is None:
+        raise UserError(
+            f"--mode=sweep: {recipe.name} has no sweep on {data} data. Give it one, such as "
+            "--grid=train.global_batch=64,128, or --seeds=0,1,2; or train it: --mode=train."
+        )
+    if chosen.ladder is not None and not recipe.train.measure_fit:
+        raise UserError(f"{recipe.name}: its ladder needs the training error. Give --set=train.measure_fit=true.")
+    _open_data_sets(run, data, chosen)
+    folder = SweepFolder(run.folder_for(data))
+    with folder.locked(run.sweep_shard):
+        folder.claim(run, data, recipe, chosen)
+        book = Book(plan_of(chosen, run.sweep_shard), folder)
+        began = time.monotonic()
+        if book.waiting():
+            with _runner(run, gpus, functools.partial(_command, run, data, folder)) as runner, StopSignals() as signals:
+                _drive(book, runner, signals, quiet=run.quiet)
+        if chosen.ladder is not None:
+            _write_brackets(folder, chosen)
+        summary = _summary(run, recipe, data, book, time.monotonic() - began)
+        _tell(run, summary)
 
 
-def _check_overrides(run: Run, chosen: Sweep) -> None:
-    for text in run.overrides:
-        path = text.partition("=")[0].strip()
-        if path in chosen.grid:
-            raise UserError(f"--set={text}: the sweep goes through {path} itself. Leave it out.")
+def _drive(book: Book, runner: Runner, signals: StopSignals, *, quiet: bool) -> None:
+    """Keeps a runner busy until nothing is left to do; once stopped, until what is under way has ended."""
+    table = Table(book, quiet=quiet)
+    is_told = False
+    try:
+        while True:
+            if signals.requested and not is_told:
+                runner.stop()
+                is_told = True
+            if not signals.requested:
+                for trial in book.waiting()[: max(0, runner.at_once - len(book.running))]:
+                    book.start(trial)
+                    runner.start(trial)
+            if not book.running:
+                break
+            for ending in runner.wait(SECONDS_BETWEEN):
+                table.ended(book.end(ending), runner.at_once)
+            table.show(runner.at_once)
+    finally:
+        table.close()
 
 
-def _claim(folder: pathlib.Path, run: Run, data: str, chosen: Sweep) -> None:
-    """Writes `sweep.json`, or compares with that of the sweep that is there.
+@contextlib.contextmanager
+def _runner(run: Run, gpus: list[str], command: Callable[[Trial], tuple[list[str], str]]) -> Iterator[Runner]:
+    if run.sweep_runner == "ray":
+        from trainers.sweeps.ray_runner import RayRunner
+
+        runner = RayRunner(run.ray_address, run.parallel, run.trials_per_gpu or 1, command)
+    else:
+        at_once = run.parallel or len(gpus) * (run.trials_per_gpu or 1) or cores()
+        runner = LocalRunner(at_once, gpus, command)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+def _gpus(run: Run) -> list[str]:
+    """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them; this process leaves them alone.
 
     Raises:
-        UserError: that is one of another experiment, other data or other fields; or the folder is that of a run.
+        UserError: there are none, and trials should share one.
     """
-    if RunFolder(folder).config.exists():
-        raise UserError(f"--model_dir={folder} holds a run. Name another folder for the sweep.")
-    plan = {"experiment": run.experiment, "data": data, "overrides": list(run.overrides)}
-    path = folder / "sweep.json"
-    try:
-        before = json.loads(path.read_text()) if path.exists() else plan
-        different = [f"{name}: {before[name]} -> {plan[name]}" for name in plan if before[name] != plan[name]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the plan of a sweep ({error!r}). Name another --model_dir.") from error
-    if different:
-        raise UserError(f"--model_dir={folder} holds another sweep: {'; '.join(different)}. Name another --model_dir.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        grid = {name: list(values) for name, values in chosen.grid.items()}
-        write_json(path, plan | {"grid": grid, "seeds": list(chosen.seeds)})
-    except OSError as error:
-        raise UserError(f"--model_dir={folder}: cannot be written ({error.strerror}). Name another folder.") from error
+    found = tf.config.list_physical_devices("GPU")
+    if run.trials_per_gpu and not found and run.sweep_runner == "local":
+        raise UserError(f"--trials_per_gpu={run.trials_per_gpu}: TensorFlow sees no GPU here. Give --parallel.")
+    if found:
+        tf.config.set_visible_devices([], "GPU")
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[: len(found)] if named else [str(number) for number in range(len(found))]
 
 
-def _arguments(run: Run, data: str, trial: Trial, folder: pathlib.Path) -> list[str]:
-    """The command line of a trial."""
-    changed = [*run.overrides, *(f"{path}={overrides.show(value)}" for path, value in trial.values.items())]
-    given = {"data_dir": run.data_dir, "precision": run.precision, "jit_compile": run.jit_compile}
-    return [
+def _open_data_sets(run: Run, data: str, chosen: Sweep) -> None:
+    """Prepares what may be prepared, once and not in every trial; what is not there is said once."""
+    recipes = [run.with_values(point).recipe_for(data) for point in chosen.points]
+    for recipe in {recipe.data.name: recipe for recipe in recipes}.values():
+        open_data(run, recipe, dry=False)
+
+
+def _command(run: Run, data: str, folder: SweepFolder, trial: Trial) -> tuple[list[str], str]:
+    """The command line of a trial, and its log; paths are absolute, for a cluster's nodes work elsewhere."""
+    path = folder.path.absolute() / trial.name
+    given = {"data_dir": _absolute(run.data_dir), "devices": run.devices}
+    arguments = [
         f"--experiment={run.experiment}",
         f"--data={data}",
-        f"--model_dir={folder}",
+        f"--model_dir={path}",
         f"--seed={trial.seed}",
         "--strategy=one_device",
-        "--noexport",
+        f"--precision={run.precision}",
+        f"--jit_compile={run.jit_compile}",
+        f"--export={run.export}",
+        f"--deterministic={run.deterministic}",
+        f"--verbosity={run.verbosity}",
         *(f"--{name}={value}" for name, value in given.items() if value is not None),
-        *(["--deterministic"] if run.deterministic else []),
-        *(f"--set={text}" for text in changed),
+        *(f"--set={text}" for text in run.with_values(trial.values).overrides),
     ]
+    return arguments, str(path / "log.txt")
 
 
-def _stopping(pool: Pool) -> list[int]:
-    """From now on SIGTERM and Ctrl-C stop the pool; the list that is returned then holds the signal."""
-    received: list[int] = []
-
-    def stop(number, frame):
-        received.append(number)
-        pool.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    return received
+def _absolute(path: str | None) -> str | None:
+    return path if path is None or "://" in path else str(pathlib.Path(path).absolute())
 
 
-class Progress:
-    """What a person sees: a line a trial on stderr, with how many are left and how long that may take."""
+def _write_brackets(folder: SweepFolder, chosen: Sweep) -> None:
+    """Keeps what all parts of the sweep say so far of the effective complexity."""
+    with folder.alone():
+        plan = plan_of(chosen)
+        write_json(folder.emc, {"path": chosen.ladder.path, "points": plan.brackets(folder.finished(plan))})
 
-    def __init__(self, trials: list[Trial], folder: pathlib.Path, *, done: int, quiet: bool):
-        self.failed: list[Trial] = []
-        self._trials = trials
-        self._folder = folder
-        self._done = done
-        self._left = len(trials)
-        self._quiet = quiet
-        self._started = time.monotonic()
-        self._finished = 0
-        if not quiet:
-            print(f"{self._left} trials to run, {done} done before; folder {folder}", file=sys.stderr, flush=True)
 
-    def ended(self, place: int, status: int) -> None:
-        if status == STOPPED:
-            return
-        trial = self._trials[place]
-        self._left -= 1
-        self._finished += 1
-        if status:
-            self.failed.append(trial)
-            print(f"{trial.name}: failed, see {self._folder / trial.name / 'log.txt'}", file=sys.stderr, flush=True)
-        elif not self._quiet:
-            elapsed = time.monotonic() - self._started
-            eta = duration(elapsed / self._finished * self._left)
-            print(f"{trial.name}: {self._line(trial)}  left {self._left}  ETA {eta}", file=sys.stderr, flush=True)
+def _summary(run: Run, recipe: Experiment, data: str, book: Book, seconds: float) -> dict[str, Any]:
+    folder = book.folder
+    failed = [
+        {"trial": name, "why": ending.why, "log": str(folder.log(ending.trial))} for name, ending in book.failed.items()
+    ]
+    left = len(book.waiting())
+    return {
+        "experiment": recipe.name,
+        "data": data,
+        "folder": str(folder.path),
+        "shard": "/".join(map(str, run.sweep_shard)) if run.sweep_shard else None,
+        "trials": len(book.finished) + left + len(failed),
+        "done": len(book.finished),
+        "left": left,
+        "failed": failed,
+        "seconds": round(seconds, 1),
+        "emc": str(folder.emc) if folder.emc.exists() else None,
+        "report": f"python -m trainers.main --mode=report --model_dir={folder.path}",
+    }
 
-    def _line(self, trial: Trial) -> str:
-        results = json.loads(RunFolder(self._folder / trial.name).results.read_text())
-        parts = {"test": results["metrics"], "training": results.get("fit", {})}
-        shown = [f"{name} top1 {numbers['top1']:.1%}" for name, numbers in parts.items() if "top1" in numbers]
-        return "  ".join([*shown, duration(results["seconds"])])
+
+def _tell(run: Run, summary: dict[str, Any]) -> None:
+    """Prints the end of it; raises what gives the exit status."""
+    folder, failed = summary["folder"], summary["failed"]
+    if run.json:
+        print(json.dumps(summary))
+    if summary["left"]:
+        raise Stopped(f"stopped; what was trained is saved in {folder}; run the same command to go on")
+    if failed:
+        logs = ", ".join(one["log"] for one in failed)
+        raise RunError(
+            f"{len(failed)} of {summary['trials']} trials failed: see {logs}. The others are done; the same command "
+            "tries these again."
+        )
+    if not run.json:
+        part = f" of part {summary['shard']}" if summary["shard"] else ""
+        brackets = f"effective complexity: {summary['emc']}\n" if summary["emc"] else ""
+        print(f"{summary['done']} trials{part} are in {folder}\n{brackets}draw them: {summary['report']}")

@@ -59,6 +59,12 @@ def test_an_experiment_alone_trains_with_every_default():
         "profile": None,
         "export": True,
         "parallel": None,
+        "grid": (),
+        "seeds": None,
+        "trials_per_gpu": None,
+        "sweep_shard": None,
+        "sweep_runner": "local",
+        "ray_address": None,
         "quiet": False,
         "verbosity": -1,
     }

@@ -1,1 +1,1 @@
-"""Sweeps: many trials in parallel processes."""
+"""Sweeps: which trials are wanted, where they are run, what becomes of them."""

@@ -2,107 +2,108 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import pathlib
-import queue
+import selectors
+import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
 
-FAILED = 1
+from flags.sweep import Trial
+from trainers.sweeps.book import STOPPED, Ending
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
-class Pool:
-    """Workers that take trials from one list.
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LocalRunner:
+    """Worker processes that live on from trial to trial.
 
     Args:
-        count: how many work at once.
-        gpus: how many GPUs they divide among them, one after the other; 0: they divide the cores.
+        at_once: how many trials.
+        gpus: those that they divide among them, one after the other, as CUDA_VISIBLE_DEVICES names them; none: they
+            divide the cores.
+        command: the arguments of a trial, and its log.
     """
 
-    def __init__(self, count: int, gpus: int = 0):
-        self._count = count
+    def __init__(self, at_once: int, gpus: Sequence[str], command: Callable[[Trial], tuple[list[str], str]]):
+        self.at_once = at_once
         self._gpus = gpus
-        self._processes: dict[int, subprocess.Popen] = {}
+        self._command = command
+        self._workers: dict[int, subprocess.Popen] = {}
+        self._running: dict[int, Trial] = {}
+        self._selector = selectors.DefaultSelector()
         self._is_stopping = False
 
-    def run(
-        self,
-        trials: Sequence[tuple[list[str], pathlib.Path]],
-        ended: Callable[[int, int], None],
-    ) -> None:
-        """Runs all trials (arguments, folder); tells of each, by its place, with what status it ended.
+    def start(self, trial: Trial) -> None:
+        """Gives a trial to a worker that has none."""
+        number = next(number for number in range(self.at_once) if number not in self._running)
+        self._running[number] = trial
+        if number in self._workers and self._workers[number].poll() is not None:
+            self._bury(number)
+        if number not in self._workers:
+            self._workers[number] = self._start_worker(number)
+            self._selector.register(self._workers[number].stdout, selectors.EVENT_READ, number)
+        with contextlib.suppress(OSError):  # it has died: `wait` will see that
+            self._workers[number].stdin.write(json.dumps(self._command(trial)) + "\n")
+            self._workers[number].stdin.flush()
 
-        A worker that dies fails its trial, and another takes its place. Returns when all have ended, or, after `stop`,
-        those under way.
-        """
-        waiting: queue.Queue = queue.Queue()
-        for place in range(len(trials)):
-            waiting.put(place)
-        events: queue.Queue = queue.Queue()
-        threads = [
-            threading.Thread(target=self._work, args=(number, trials, waiting, events), daemon=True)
-            for number in range(min(self._count, len(trials)))
-        ]
-        for thread in threads:
-            thread.start()
-        left = len(threads)
-        while left:
-            try:
-                place, status = events.get(timeout=0.5)  # a signal is seen between waits
-            except queue.Empty:
-                continue
-            if place is None:
-                left -= 1
-            else:
-                ended(place, status)
+    def wait(self, seconds: float) -> list[Ending]:
+        """The trials that end within that time, which is cut short by the first."""
+        endings = [self._ending(key.data) for key, _ in self._selector.select(seconds)]
+        return [ending for ending in endings if ending is not None]
 
     def stop(self) -> None:
         """Asks every worker to save and end."""
         self._is_stopping = True
-        for process in list(self._processes.values()):
+        for process in self._workers.values():
             process.terminate()
 
-    def _work(self, number: int, trials, waiting: queue.Queue, events: queue.Queue) -> None:
-        while not self._is_stopping:
-            try:
-                place = waiting.get_nowait()
-            except queue.Empty:
-                break
-            arguments, folder = trials[place]
-            folder.mkdir(parents=True, exist_ok=True)
-            events.put((place, self._run_trial(number, arguments, folder / "log.txt")))
-        process = self._processes.pop(number, None)
-        if process is not None:
+    def close(self) -> None:
+        """Lets the workers end; one that still has a trial saves it first, and is not waited for."""
+        for number, process in self._workers.items():
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            if number not in self._running:
+                process.wait()
+        self._selector.close()
+
+    def _ending(self, number: int) -> Ending | None:
+        """What a worker says of its trial; one that says nothing has died, and another takes its place."""
+        answer = self._workers[number].stdout.readline().strip()
+        status = int(answer) if answer else self._bury(number)
+        trial = self._running.pop(number, None)
+        if trial is None:
+            return None
+        if self._is_stopping and not answer:
+            return Ending(trial, STOPPED)
+        return Ending(trial, status, f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}")
+
+    def _bury(self, number: int) -> int:
+        """Lets go of a worker that has ended; returns its status."""
+        process = self._workers.pop(number)
+        self._selector.unregister(process.stdout)
+        with contextlib.suppress(OSError):
             process.stdin.close()
-            process.wait()
-        events.put((None, None))
+        return process.wait()
 
-    def _run_trial(self, number: int, arguments: list[str], log: pathlib.Path) -> int:
-        process = self._processes.get(number)
-        if process is None or process.poll() is not None:
-            process = self._processes[number] = self._start(number)
-        try:
-            process.stdin.write(json.dumps([arguments, str(log)]) + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        except OSError:
-            answer = ""
-        return int(answer) if answer.strip() else FAILED
-
-    def _start(self, number: int) -> subprocess.Popen:
+    def _start_worker(self, number: int) -> subprocess.Popen:
         environment = dict(os.environ)
         if self._gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = str(number % self._gpus)
-        threads = str(max(1, (os.cpu_count() or 1) // self._count))
-        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS"):
-            environment.setdefault(name, threads)
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]
+        for name in THREADS:
+            environment.setdefault(name, str(max(1, cores() // self.at_once)))
         return subprocess.Popen(
             [sys.executable, "-m", "trainers.sweeps.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which asks to stop
         )

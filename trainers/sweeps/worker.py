@@ -7,48 +7,90 @@ line: the exit status. When stdin ends, its parent is gone: a trial under way th
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import gc
 import json
 import os
+import pathlib
 import queue
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Iterator, Sequence
+
+STOPPED = 75
+SECONDS_FOR_THE_LAST = 120  # that a trial's process has to save and end once its sweep is gone
 
 
-def run_trial(arguments: list[str], log: str) -> int:
-    """Runs one trial as the command line would, what it prints in `log`; returns the exit status."""
-    import keras
+def run_trial(arguments: Sequence[str], log: str) -> int:
+    """Runs one trial as the command line would, what it prints at the end of `log`; returns the exit status.
 
-    from trainers.main import main
-
-    keras.backend.clear_session()  # names of layers and variables begin anew, as in a process of its own
-    with open(log, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+    Afterwards the process is as if the trial had not been: the next one gives the same bits as one alone.
+    """
+    log_path = pathlib.Path(log)
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with _printing_to(log_path):
         try:
+            from trainers.main import main
+
+            _wait_for_lock(log_path.parent)
             return main(["trainers.main", *arguments])
+        except SystemExit:  # asked to stop before there was anything to save, or asked twice
+            return STOPPED
         except BaseException:
             traceback.print_exc()
             return 1
+        finally:
+            import keras
+
+            keras.backend.clear_session()  # names of layers and variables begin anew, as in a process of its own
+            gc.collect()  # models and their compiled functions refer to themselves
+
+
+@contextlib.contextmanager
+def _printing_to(path: pathlib.Path) -> Iterator[None]:
+    """Within this context all that is printed, by libraries below Python too, goes to the end of a file."""
+    with path.open("a", buffering=1) as file, contextlib.ExitStack() as stack:
+        for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+            stream.flush()
+            kept = os.dup(number)
+            os.dup2(file.fileno(), number)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, number)
+            stack.callback(stream.flush)
+        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            yield
+
+
+def _wait_for_lock(folder: pathlib.Path) -> None:
+    """Lets a process of a sweep that was killed, and that is saving this trial, come to its end."""
+    until = time.monotonic() + SECONDS_FOR_THE_LAST
+    with (folder / "lock").open("a") as lock:
+        while time.monotonic() < until:
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.2)
 
 
 def _read(trials: queue.Queue) -> None:
     for line in sys.stdin:
         trials.put(json.loads(line))
-    trials.put(None)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def serve() -> None:
     """Runs what comes until stdin ends."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # between trials; within one, it saves
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which asks to stop
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     trials: queue.Queue = queue.Queue()
     threading.Thread(target=_read, args=(trials,), daemon=True).start()
-    while (trial := trials.get()) is not None:
-        status = run_trial(*trial)
-        print(status, file=answers, flush=True)
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone
+        while True:
+            print(run_trial(*trials.get()), file=answers, flush=True)
 
 
 if __name__ == "__main__":

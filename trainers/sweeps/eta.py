@@ -1,0 +1,46 @@
+"""How long a sweep will still take, from the trials that are finished."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from flags.sweep import Trial
+from trainers.sweeps.book import Book
+
+RIDGE = 0.1  # pulls exponents towards 0 while few trials are finished
+
+
+def remaining(book: Book, at_once: int) -> float | None:
+    """Seconds until all trials that are known to be wanted have ended; None before any has."""
+    if not book.finished:
+        return None
+    overhead = sum(book.overheads) / max(1, len(book.overheads))
+    took = [(one.trial, one.results["seconds"] + overhead) for one in book.finished]
+    running = list(book.running.values())
+    estimates = estimate([*(one.trial for one in running), *book.waiting()], took)
+    passed = [time.monotonic() - one.at for one in running] + [0.0] * len(estimates)
+    left = [max(0.0, seconds - elapsed) for seconds, elapsed in zip(estimates, passed)]
+    return max([sum(left) / max(1, at_once), *left])
+
+
+def estimate(trials: Sequence[Trial], took: Sequence[tuple[Trial, float]]) -> list[float]:
+    """Seconds that trials will take: a power law in everything numeric that varies, fitted to what others took.
+
+    So trials that get costlier with width count for what they cost; what makes no difference gets an exponent near 0.
+    """
+    known = np.array([_logarithms(trial.values) for trial, _ in took])
+    seconds = np.log([max(0.01, seconds) for _, seconds in took])
+    centre, middle = known.mean(axis=0), seconds.mean()
+    spread = known - centre
+    exponents = np.linalg.solve(spread.T @ spread + RIDGE * np.eye(spread.shape[1]), spread.T @ (seconds - middle))
+    return [math.exp(middle + (np.array(_logarithms(trial.values)) - centre) @ exponents) for trial in trials]
+
+
+def _logarithms(values: Mapping[str, Any]) -> list[float]:
+    """Of 1 + value, for a value may be 0; what is no such number counts as 0."""
+    return [math.log1p(max(0.0, value)) if isinstance(value, (int, float)) else 0.0 for value in values.values()]

@@ -1,0 +1,136 @@
+"""Trials on a Ray cluster: each a task that runs the worker's code, on whatever node has room for it.
+
+All nodes must see this program, the sweep's folder and the data under the paths that they have here. Ray gives a trial
+again when its process or its node is lost; the trial goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pathlib
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flags.errors import UserError
+from flags.sweep import Trial
+from trainers.sweeps.book import STOPPED, Ending
+from trainers.sweeps.local import THREADS
+from trainers.sweeps.worker import run_trial
+
+PROGRAM = pathlib.Path(__file__).parents[2]
+MOST_LOSSES = 3  # of a trial's process or node, before it counts as failed
+SECONDS_TO_ANSWER = 10
+SECONDS_TO_SAVE = 600  # that trials have when they are asked to stop
+
+
+class RayRunner:
+    """Tasks on the cluster at `address`; None: the one that Ray finds, or a new one on this machine.
+
+    Args:
+        at_once: how many trials share the cluster's cores; None: one a GPU, or one a core.
+        trials_per_gpu: how many share a GPU, if there are GPUs.
+        command: the arguments of a trial, and its log.
+
+    Raises:
+        UserError: Ray is not installed, or no cluster answers.
+    """
+
+    def __init__(
+        self,
+        address: str | None,
+        at_once: int | None,
+        trials_per_gpu: int,
+        command: Callable[[Trial], tuple[list[str], str]],
+    ):
+        self._ray = _ray()
+        self._at_once = at_once
+        self._trials_per_gpu = trials_per_gpu
+        self._command = command
+        self._running: dict[Any, Trial] = {}
+        self._stop_by: float | None = None
+        try:
+            _knock(address)
+            self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"--ray_address={address}: no Ray cluster answers ({str(error).splitlines()[0]}). Start one with ray "
+                "start --head, or leave --ray_address out."
+            ) from error
+        self._task = self._ray.remote(run_trial)
+        self._stdout = contextlib.redirect_stdout(sys.stderr)  # where Ray writes of nodes that are lost
+        self._stdout.__enter__()
+
+    @property
+    def at_once(self) -> int:
+        """How many trials the cluster, as it is now, has room for."""
+        if self._at_once is not None:
+            return self._at_once
+        there = self._ray.cluster_resources()
+        return max(1, int(there.get("GPU", 0) * self._trials_per_gpu or there.get("CPU", 1)))
+
+    def start(self, trial: Trial) -> None:
+        there = self._ray.cluster_resources()
+        has_gpus = there.get("GPU", 0) > 0
+        most = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]), default=0)
+        cpus = max(1, int(min(there.get("CPU", 0) // self.at_once, most)))
+        paths = [str(PROGRAM), *filter(None, [os.environ.get("PYTHONPATH")])]
+        own = {name: str(cpus) for name in THREADS} | {"PYTHONPATH": os.pathsep.join(paths)}
+        task = self._task.options(
+            name=trial.name,
+            num_cpus=cpus,
+            num_gpus=1 / self._trials_per_gpu if has_gpus else 0,
+            max_retries=MOST_LOSSES,
+            runtime_env={"env_vars": own},
+        )
+        self._running[task.remote(*self._command(trial))] = trial
+
+    def wait(self, seconds: float) -> list[Ending]:
+        """The trials that end within that time, which is cut short by the first."""
+        if self._stop_by is not None and time.monotonic() > self._stop_by:
+            ended = list(self._running)
+        else:
+            ended, _ = self._ray.wait(list(self._running), timeout=seconds)
+        return [self._ending(reference) for reference in ended]
+
+    def stop(self) -> None:
+        """Asks every trial to save and end."""
+        self._stop_by = time.monotonic() + SECONDS_TO_SAVE
+        for reference in self._running:
+            self._ray.cancel(reference)
+
+    def close(self) -> None:
+        self._ray.shutdown()
+        self._stdout.__exit__(None, None, None)
+
+    def _ending(self, reference: Any) -> Ending:
+        trial = self._running.pop(reference)
+        try:
+            status = self._ray.get(reference, timeout=0)
+        except self._ray.exceptions.RayError as error:
+            if self._stop_by is not None:
+                return Ending(trial, STOPPED)
+            return Ending(trial, 1, str(error).splitlines()[0])
+        return Ending(trial, status, f"status {status}")
+
+
+def _knock(address: str | None) -> None:
+    """Raises OSError where nothing listens; Ray itself would try for minutes."""
+    match = re.fullmatch(r"([^/:]+):(\d+)", address or "")
+    if match:
+        socket.create_connection((match[1], int(match[2])), timeout=SECONDS_TO_ANSWER).close()
+
+
+def _ray():
+    try:
+        import ray
+    except ImportError:
+        raise UserError(
+            "--sweep_runner=ray: Ray is not installed. Install it (pip install ray), or leave --sweep_runner out."
+        ) from None
+    return ray

@@ -1,0 +1,95 @@
+"""What a person sees of a sweep, on stderr: on a terminal a table that is redrawn, elsewhere a line a trial."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from typing import Any
+
+from trainers.console import duration
+from trainers.sweeps.book import STOPPED, Book, Ending
+from trainers.sweeps.eta import remaining
+
+SECONDS_BETWEEN = 1.0  # two drawings
+STEP = re.compile(r"step (\d+/\d+)")  # in a run's log
+TAIL_BYTES = 4096
+SHOWN = {"top1": "{:.1%}", "squared_error": "{:.3g}", "bpc": "{:.3f}"}  # what a finished trial is judged by
+
+
+class Table:
+    """Shows a book of trials; silent if `quiet`, but for failures."""
+
+    def __init__(self, book: Book, *, quiet: bool):
+        self._book = book
+        self._quiet = quiet
+        self._is_drawn = sys.stderr.isatty() and not quiet
+        self._lines = 0  # of the drawing that stands on the terminal
+        self._drawn_at = 0.0
+        if not quiet:
+            self._say(
+                f"{len(book.waiting())} trials to run, {len(book.finished)} done before; folder {book.folder.path}"
+            )
+
+    def ended(self, ending: Ending, at_once: int) -> None:
+        """A line for a trial that ended by itself."""
+        book, name = self._book, ending.trial.name
+        if name in book.failed:
+            self._say(f"{name}: failed ({ending.why}), see {book.folder.log(ending.trial)}")
+        elif ending.status != STOPPED and not self._quiet and not self._is_drawn:
+            self._say(f"{name}: {_measured(book.finished[-1].results)}  {self._summary(at_once)}")
+
+    def show(self, at_once: int) -> None:
+        """Redraws the table on a terminal, once a second."""
+        if self._is_drawn and time.monotonic() - self._drawn_at >= SECONDS_BETWEEN:
+            self._drawn_at = time.monotonic()
+            width, height = shutil.get_terminal_size()
+            lines = [self._summary(at_once)]
+            for one in list(self._book.running.values())[: height - 3]:
+                lines.append(f"  {one.trial.name}  {self._step(one.trial)}")
+            self._erase()
+            print(*(line[: width - 1] for line in lines), sep="\n", file=sys.stderr, flush=True)
+            self._lines = len(lines)
+
+    def close(self) -> None:
+        self._erase()
+
+    def _summary(self, at_once: int) -> str:
+        book = self._book
+        left = len(book.waiting()) + len(book.running)
+        seconds = remaining(book, at_once)
+        failed = f"  failed {len(book.failed)}" if book.failed else ""
+        eta = "" if seconds is None else f"  ETA {duration(seconds)}"
+        return f"done {len(book.finished)}  running {len(book.running)}  left {left}{failed}{eta}"
+
+    def _step(self, trial) -> str:
+        """ "step 100/2000", as the trial's log has it."""
+        try:
+            with open(self._book.folder.log(trial), "rb") as log:
+                log.seek(max(0, log.seek(0, 2) - TAIL_BYTES))
+                steps = STEP.findall(log.read().decode(errors="replace"))
+        except OSError:
+            steps = []
+        return f"step {steps[-1]}" if steps else "starting"
+
+    def _say(self, text: str) -> None:
+        self._erase()
+        print(text, file=sys.stderr, flush=True)
+
+    def _erase(self) -> None:
+        if self._lines:
+            print(f"\033[{self._lines}A\033[J", end="", file=sys.stderr, flush=True)
+            self._lines = 0
+
+
+def _measured(results: dict[str, Any]) -> str:
+    """ "test top1 91.0%  training top1 99.8%  1:02"."""
+    parts = {"test": results["metrics"], "training": results.get("fit", {})}
+    shown = [
+        f"{name} {metric} {form.format(numbers[metric])}"
+        for name, numbers in parts.items()
+        for metric, form in SHOWN.items()
+        if metric in numbers
+    ]
+    return "  ".join([*shown, duration(results["seconds"])])
