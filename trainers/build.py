@@ -57,10 +57,12 @@ def training_data(session: Session, *, first_step: int) -> tf.distribute.Distrib
 
 
 def first_inputs(session: Session, count: int = 64) -> tf.Tensor:
-    """The first `count` augmented training images, no mean image subtracted: [count, height, width, 3] in 0..255."""
+    """The first `count` augmented training images, [count, height, width, channels] in 0..255, no mean subtracted."""
     count = min(count, session.recipe.train.global_batch)
-    uncentred = build_task(session.recipe, session.dataset, seed=session.run.seed)
-    return next(iter(uncentred.training_batches(0, count, tf.distribute.InputContext())))["image"]
+    task = session.task
+    if session.mean_image is not None:
+        task = build_task(session.recipe, session.dataset, seed=session.run.seed)
+    return next(iter(task.training_batches(0, count, tf.distribute.InputContext())))["image"]
 
 
 def first_passages(session: Session, count: int = 4) -> list[str]:

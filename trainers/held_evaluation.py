@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
-import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from trainers.data import held
-from trainers.files import write_bytes
 from trainers.loop import EvalLoop
 from trainers.session import Session
 
@@ -29,28 +26,28 @@ class HeldEvaluation:
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
         """Mean metrics over a split, and `examples`; under `weights` (a context that swaps the average in)."""
-        examples = self._split(split)
         metrics = self._metrics(split, weights)
         del metrics["top1_clean"]  # a split's own labels are all there are
-        return metrics | {"examples": len(examples.labels)}
+        return metrics
 
     def fit(self, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
         """Mean metrics over the training examples by the labels trained on, `top1_clean` by the true ones."""
-        return self._metrics(None, weights) | {"examples": len(self._session.task.training_set.labels)}
+        return self._metrics(None, weights)
 
     def predictions(self, split: str) -> dict[str, np.ndarray]:
-        """Of each example of a split, in file order, the `classes` found the likeliest and the `labels`: [examples]."""
+        """Of each example of a split the `classes` found the likeliest and the `labels`, from which an ensemble votes.
+
+        Both [examples], int16, in file order.
+        """
         examples, batch = self._split(split), self._session.recipe.train.eval_batch
         starts = range(0, len(examples.labels), batch)
         classes = [self._classes(examples.images[begin : begin + batch]).numpy() for begin in starts]
-        return {"classes": np.concatenate(classes), "labels": examples.labels}
+        return {"classes": np.concatenate(classes).astype(np.int16), "labels": examples.labels.astype(np.int16)}
 
     def _metrics(self, split: str | None, weights: contextlib.AbstractContextManager | None) -> dict[str, float]:
         data, batches = self._data(split)
         with weights or contextlib.nullcontext():
-            metrics = self._loop.run(iter(data), batches)
-        del metrics["examples"]
-        return metrics
+            return self._loop.run(iter(data), batches)
 
     def _measure(self, batch):
         task = self._session.task
@@ -76,10 +73,3 @@ class HeldEvaluation:
             lambda context: held.evaluation_batches(columns, global_batch=train.eval_batch, context=context)
         )
         return data, -(-len(true) // train.eval_batch)
-
-
-def write_predictions(path: pathlib.Path, predictions: dict[str, np.ndarray]) -> None:
-    """Keeps what was found on the test split, from which an ensemble votes."""
-    content = io.BytesIO()
-    np.savez_compressed(content, **{name: values.astype(np.int16) for name, values in predictions.items()})
-    write_bytes(path, content.getvalue())

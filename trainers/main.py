@@ -15,8 +15,7 @@ from absl import logging
 
 from flags import run as run_flags
 from flags.errors import RunError, UserError
-
-STOPPED = 75
+from trainers.signals import STOPPED, Stopped
 
 
 def main(argv: list[str]) -> int:
@@ -27,8 +26,6 @@ def main(argv: list[str]) -> int:
         return _fail(error, 2)
     if run is None:  # --help or --list_experiments: answered
         return 0
-    from trainers.signals import Stopped
-
     try:
         _load_tensorflow(logging.ERROR if run.quiet else run.verbosity)
         mode = importlib.import_module(f"trainers.{run.mode}")

@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import importlib.metadata
 import json
 import os
 import pathlib
 import platform
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flags import overrides
 from flags.errors import UserError
 from flags.recipe import Experiment
 from trainers.files import write_json, write_text
+from trainers.locks import locked
 
 
 class RunFolder:
@@ -48,35 +47,9 @@ class RunFolder:
         self.saved_model = self.path / "saved_model"
         self.keras_model = self.path / "model.keras"
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Holds the folder for writing; the system lets go of it when the process ends, however it ends.
-
-        Raises:
-            UserError: another run holds it (named by process, host and start), or it cannot be written.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / "lock").open("a+")
-        except OSError as error:
-            raise UserError(
-                f"--model_dir={self.path}: cannot be written ({error.strerror}). Name another folder."
-            ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                lock.seek(0)
-                owner = lock.read().strip() or "another process"
-                raise UserError(
-                    f"--model_dir={self.path}: {owner} is writing this folder. Wait for it, stop it, "
-                    "or name another folder."
-                ) from None
-            lock.truncate(0)
-            started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}, started {started},")
-            lock.flush()
-            yield
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Holds the folder for writing (`trainers.locks`)."""
+        return locked(self.path)
 
     def holds(self, recipe: Experiment, settings: Mapping[str, Any]) -> bool:
         """Whether a run of this recipe is already here, to go on with.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 
+STOPPED = 75  # the exit status of a run that was asked to stop and saved everything
+
 
 class Stopped(Exception):
-    """The run was asked to stop, and everything is saved. `main` exits with status 75."""
+    """The run was asked to stop, and everything is saved. `main` exits with status `STOPPED`."""
 
 
 class StopSignals:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 import tf_models
-from flags.data import Images
+from flags.data import Images, SmallImages
 from flags.errors import RunError, UserError
 from flags.run import Run
 from tf_models import inspection
@@ -22,8 +22,7 @@ from trainers.checkpoints import Checkpoints, DamagedCheckpoint
 from trainers.console import Console, duration
 from trainers.evaluate import Evaluation, compressors_on, evaluation_by
 from trainers.export import write_keras_model, write_saved_model
-from trainers.files import write_json
-from trainers.held_evaluation import write_predictions
+from trainers.files import write_json, write_npz
 from trainers.least_squares import solve_head
 from trainers.session import Session, open_session
 from trainers.signals import Stopped, StopSignals
@@ -336,14 +335,10 @@ class Training:
         self._summarise(results, difference)
 
     def _fit(self) -> dict[str, dict]:
-        """How the training examples are fitted, classes by their labels and by the true ones; keeps the test's."""
-        if self._recipe.task == "regression":
-            return {"fit": self._evaluation.fit()}
-        labels = self._session.task.training_set
-        if self._session.is_chief:
-            write_predictions(self._folder.predictions, self._evaluation.predictions(self._recipe.data.test_split))
-        corrupted = int(labels.is_corrupted.sum())
-        return {"fit": self._evaluation.fit(), "label_noise": {"corrupted": corrupted, "examples": len(labels.labels)}}
+        """How the training examples are fitted, and what is to be known of them; classes of the test split are kept."""
+        if self._session.is_chief and isinstance(self._recipe.data, SmallImages):
+            write_npz(self._folder.predictions, self._evaluation.predictions(self._recipe.data.test_split))
+        return {"fit": self._evaluation.fit(), **self._session.task.facts}
 
     def _tests(self) -> Evaluation:
         """The evaluation at the end; where it is that on the way, what was compiled there serves again."""

@@ -87,24 +87,6 @@ def test_a_mixed_precision_network_gives_float32_logits():
     assert model(images()).dtype == tf.float32
 
 
-def test_the_config_makes_the_round_trip():
-    model = build()
-    again = keras.Model.from_config(model.get_config())
-    assert again.get_config() == model.get_config()
-    again.set_weights(model.get_weights())
-    np.testing.assert_array_equal(again(images()), model(images()))
-
-
-@pytest.mark.parametrize("file", ["model.keras", "model.weights.h5"])
-def test_our_files_load_into_a_new_network(file, tmp_path):
-    model, other = build(), build()
-    save = model.save if file == "model.keras" else model.save_weights
-    save(tmp_path / file)
-    loaded = tf_models.load_weights(other, tmp_path / file)
-    assert (loaded.assigned, loaded.unused, loaded.initial) == (4, {}, ())
-    np.testing.assert_array_equal(other(images()), model(images()))
-
-
 def test_weights_of_another_width_are_refused(tmp_path):
     build(k=2).save(tmp_path / "narrow.keras")
     with pytest.raises(ValueError, match=r"narrow\.keras: wrong shape of hidden/kernel"):

@@ -1,6 +1,7 @@
 """What tests of the trainers share: two logical devices, and small data sets in TFDS's own format on disk."""
 
 import contextlib
+import functools
 import io
 import os
 
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tests.trainers import made_up_trials
 from trainers.data import sources
 
 # Before any operation runs: TensorFlow fixes its devices then.
@@ -145,3 +147,15 @@ def numbers_builder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def numbers(numbers_builder):
     return sources.DataSet(numbers_builder)
+
+
+@pytest.fixture
+def write_trial(tmp_path):
+    """Writes a made-up trial into a sweep of the test."""
+    return functools.partial(made_up_trials.write_trial, tmp_path / "sweep")
+
+
+@pytest.fixture
+def write_widths(tmp_path):
+    """Writes made-up trials over width."""
+    return functools.partial(made_up_trials.write_widths, tmp_path / "sweep")

@@ -1,29 +1,17 @@
 """Figures of double descent from trials with made-up numbers, against those numbers."""
 
-import functools
 import json
 import types
 
 import numpy as np
 import pytest
 
-from tests.trainers import made_up_trials
 from tests.trainers.drawings import groups_of, lines, texts
 from tests.trainers.made_up_trials import MLP, OF_MLP, STEPS
 from trainers import report
 from trainers.figures import double_descent, double_descent_maps, double_descent_tables, papers, style
 from trainers.figures.double_descent_trials import Trials, spread, trials_of
 from trainers.figures.style import Drawing, NotDrawn
-
-
-@pytest.fixture
-def write_trial(tmp_path):
-    return functools.partial(made_up_trials.write_trial, tmp_path / "sweep")
-
-
-@pytest.fixture
-def write_widths(tmp_path):
-    return functools.partial(made_up_trials.write_widths, tmp_path / "sweep")
 
 
 def drawn(groups):

@@ -1,27 +1,15 @@
 """Tables of double descent from trials with made-up numbers, against those numbers."""
 
-import functools
 import json
 
 import numpy as np
 import pytest
 
-from tests.trainers import made_up_trials
 from tests.trainers.drawings import groups_of
 from tests.trainers.made_up_trials import FIT, OF_MLP
 from trainers.figures import double_descent_tables
 from trainers.figures.double_descent_trials import peak
 from trainers.figures.records import Curve
-
-
-@pytest.fixture
-def write_trial(tmp_path):
-    return functools.partial(made_up_trials.write_trial, tmp_path / "sweep")
-
-
-@pytest.fixture
-def write_widths(tmp_path):
-    return functools.partial(made_up_trials.write_widths, tmp_path / "sweep")
 
 
 def tabulated(groups):

@@ -28,7 +28,7 @@ def float32(values):
 
 
 def test_sgds_rates_are_those_of_the_formula_rounded_once():
-    steps = [0, 1, 511, 512, 513, 1023, 1024, 250_000, 499_999, 999_999]
+    steps = [0, 1, 511, 512, 513, 1023, 1024, 1535, 250_000, 499_999, 999_999]
     expected = float32(decimal.Decimal("0.1") / root(1 + step // 512) for step in steps)
     assert rates(schedule_of(InverseSquareRoot(lr=0.1, period=512)), steps) == expected
 
@@ -53,7 +53,7 @@ def test_the_rate_does_not_follow_batch_and_epoch():
 @pytest.mark.parametrize(("width", "warmup_steps"), [(512, 4000), (8, 4000), (256, 100)])
 def test_the_transformers_rates_are_those_of_its_paper(width, warmup_steps):
     # width^-0.5 min(s^-0.5, s warmup_steps^-1.5), whose largest, at s = warmup_steps, is what the recipe names.
-    steps = [0, 1, warmup_steps - 2, warmup_steps - 1, warmup_steps, 79_999]
+    steps = [0, 1, warmup_steps - 2, warmup_steps - 1, warmup_steps, 1999, 15_999, 79_999]
     expected = [min((s + 1) ** -0.5, (s + 1) * warmup_steps**-1.5) * width**-0.5 for s in steps]
     recipe = WarmUpInverseSquareRoot(lr=(width * warmup_steps) ** -0.5, warmup_steps=warmup_steps)
     assert rates(schedule_of(recipe), steps) == pytest.approx(expected, rel=1e-7)

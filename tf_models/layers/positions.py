@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_models.layers.attention import precise
-from tf_models.layers.tied_embedding import _look_up
+from tf_models.layers.tied_embedding import look_up
 
 
 @keras.saving.register_keras_serializable(package="tf_models")
@@ -39,7 +39,7 @@ class PositionedEmbedding(keras.layers.Layer):
         if positions is None:
             positions = tf.range(tf.shape(inputs)[1])
         places = sinusoids(positions, self.width, precise(embeddings).dtype)
-        return _look_up(embeddings, inputs) * math.sqrt(self.width) + tf.cast(places, self.compute_dtype)
+        return look_up(embeddings, inputs) * math.sqrt(self.width) + tf.cast(places, self.compute_dtype)
 
     def compute_output_spec(self, inputs, positions=None, reverse=False):
         if reverse:

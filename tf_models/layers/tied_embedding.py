@@ -42,7 +42,7 @@ class TiedEmbedding(keras.layers.Layer):
 
     def call(self, inputs, reverse=False):
         if not reverse:
-            return _look_up(tf.cast(self.embeddings, self.compute_dtype), inputs)
+            return look_up(tf.cast(self.embeddings, self.compute_dtype), inputs)
         return self._log_probabilities(inputs) if self.splits else self._scores(inputs, 0, self.num_symbols)
 
     def compute_output_spec(self, inputs, reverse=False):
@@ -99,7 +99,7 @@ class TiedEmbedding(keras.layers.Layer):
 
 
 @tf.custom_gradient
-def _look_up(embeddings, symbols):
+def look_up(embeddings, symbols):
     """Rows of embeddings [symbols, width]. The gradient is dense, as that of the softmax is, to which it is added."""
 
     def gradient(upstream):

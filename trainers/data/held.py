@@ -8,15 +8,12 @@ of their own: with one for both, a small subset may consist of corrupted example
 from __future__ import annotations
 
 import dataclasses
-import io
-import pathlib
 
 import numpy as np
 import tensorflow as tf
 
 from flags.data import Images, SmallImages
 from trainers.data import images, stream
-from trainers.files import write_bytes
 
 SUBSET, NOISE = 1, 2  # what a generator is for, which is part of its seed
 SHIFT = 8  # an image is shifted by up to an eighth of its side
@@ -77,13 +74,6 @@ def training_set(
     return TrainingSet(
         images=pool.images[order], labels=np.where(is_corrupted, wrong, true), index=order, true_labels=true
     )
-
-
-def write_labels(path: pathlib.Path, used: TrainingSet) -> None:
-    """Keeps `index`, `labels` and `true_labels` of a training set."""
-    content = io.BytesIO()
-    np.savez_compressed(content, index=used.index, labels=used.labels, true_labels=used.true_labels)
-    write_bytes(path, content.getvalue())
 
 
 def training_batches(

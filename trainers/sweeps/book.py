@@ -7,10 +7,10 @@ import time
 from collections import Counter
 
 from flags.sweep import Trial
+from trainers.signals import STOPPED
 from trainers.sweeps.folder import SweepFolder
 from trainers.sweeps.plan import Finished, Plan
 
-STOPPED = 75  # the exit status of a run that saved and ended because it was asked to
 MOST_STOPS = 3  # a trial that others stop is given again, so many times
 
 

@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import pathlib
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +22,7 @@ from flags.recipe import Experiment
 from flags.run import Run
 from flags.sweep import Sweep, Trial
 from trainers.files import write_json
+from trainers.locks import locked, unwritable
 from trainers.run_folder import RunFolder
 from trainers.sweeps.plan import Finished, Plan, plan_of
 
@@ -62,19 +62,9 @@ class SweepFolder:
             UserError: another sweep holds it, or it cannot be written.
         """
         with contextlib.ExitStack() as stack:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                _lock(stack, self.path / "lock", fcntl.LOCK_EX if shard is None else fcntl.LOCK_SH)
-                if shard is not None:
-                    _lock(stack, self.path / f"lock-part{shard[0]}of{shard[1]}", fcntl.LOCK_EX)
-            except BlockingIOError as error:
-                owner = pathlib.Path(error.filename).read_text().strip() or "another sweep"
-                raise UserError(
-                    f"--model_dir={self.path}: {owner} is writing this folder. Wait for it, stop it, or name another "
-                    "folder."
-                ) from None
-            except OSError as error:
-                raise _unwritable(self.path, error) from error
+            stack.enter_context(locked(self.path, is_shared=shard is not None))
+            if shard is not None:
+                stack.enter_context(locked(self.path, f"lock-part{shard[0]}of{shard[1]}"))
             yield
 
     @contextlib.contextmanager
@@ -105,7 +95,7 @@ class SweepFolder:
                 try:
                     write_json(self.plan, described)
                 except OSError as error:
-                    raise _unwritable(self.path, error) from error
+                    raise unwritable(self.path, error) from error
 
     def _read_plan(self) -> dict[str, Any] | None:
         try:
@@ -155,19 +145,3 @@ def _fixed(plan: dict[str, Any]) -> dict[str, Any]:
     """What must not change, flat."""
     ladder = {f"ladder.{name}": value for name, value in plan["ladder"].items()}
     return {name: plan[name] for name in ("experiment", "data", "precision")} | plan["recipe"] | ladder
-
-
-def _lock(stack: contextlib.ExitStack, path: pathlib.Path, kind: int) -> None:
-    """Takes a lock that the system lets go of when the process ends; BlockingIOError names the file that is held."""
-    lock = stack.enter_context(path.open("a+"))
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BlockingIOError(error.errno, error.strerror, str(path)) from None
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-    lock.flush()
-
-
-def _unwritable(path: pathlib.Path, error: OSError) -> UserError:
-    return UserError(f"--model_dir={path}: cannot be written ({error.strerror}). Name another folder.")

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from flags.sweep import Trial
-from trainers.sweeps.book import STOPPED, Ending
+from trainers.signals import STOPPED
+from trainers.sweeps.book import Ending
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 

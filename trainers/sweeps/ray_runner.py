@@ -19,7 +19,8 @@ from typing import Any
 
 from flags.errors import UserError
 from flags.sweep import Trial
-from trainers.sweeps.book import STOPPED, Ending
+from trainers.signals import STOPPED
+from trainers.sweeps.book import Ending
 from trainers.sweeps.local import THREADS
 from trainers.sweeps.worker import run_trial
 

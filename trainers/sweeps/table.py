@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 from trainers.console import duration
-from trainers.sweeps.book import STOPPED, Book, Ending
+from trainers.signals import STOPPED
+from trainers.sweeps.book import Book, Ending
 from trainers.sweeps.eta import remaining
 
 SECONDS_BETWEEN = 1.0  # two drawings

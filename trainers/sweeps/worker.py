@@ -20,7 +20,8 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 
-STOPPED = 75
+from trainers.signals import STOPPED
+
 SECONDS_FOR_THE_LAST = 120  # that a trial's process has to save and end once its sweep is gone
 
 

@@ -12,12 +12,12 @@ import tf_models
 from flags.recipe import Experiment
 from trainers.data import images, mean_image, stream
 from trainers.run_folder import RunFolder
+from trainers.tasks.examples import OfExamples
 from trainers.tasks.shares import check_shares
 from trainers.tasks.views import PROTOCOLS, Views
-from trainers.windows import Steps
 
 
-class Classification:
+class Classification(OfExamples):
     """What the loop asks of image classification.
 
     A batch is a dict: `image` [batch, height, width, 3] in 0..255 (uint8 or float32), less the mean image if there is
@@ -25,7 +25,6 @@ class Classification:
     """
 
     metric_names = ("loss", "top1", "top5")
-    unit = "example"  # of speed
     selects_by = "top1"
     larger_is_better = True
     protocol_on_the_way = "centre_crop"
@@ -52,26 +51,11 @@ class Classification:
         data = self.recipe.data
         return data.examples_per_epoch or self.dataset.split(data.train_split).num_examples
 
-    @functools.cached_property
-    def steps(self) -> Steps:
-        train = self.recipe.train
-        return Steps(train.total_steps(self.examples_per_epoch), train.steps_per_epoch(self.examples_per_epoch))
-
-    def check_splits(self) -> None:
-        """Every split of the recipe is there, before anything is trained."""
-        data = self.recipe.data
-        for split in filter(None, (data.train_split, data.validation_split, data.test_split)):
-            self.dataset.split(split)
-
     def check_batches(self, replicas: int) -> None:
         """Every replica gets the same share of a step, in `micro_batches` equal parts."""
         train = self.recipe.train
         check_shares("train.global_batch", train.global_batch, replicas, train.micro_batches)
         check_shares("train.eval_batch", train.eval_batch, replicas)
-
-    def units(self, first: int, steps: int) -> int:
-        """How many examples `steps` steps from step `first` on see."""
-        return steps * self.recipe.train.global_batch
 
     def build_model(self) -> keras.Model:
         return tf_models.build_model(

@@ -7,8 +7,8 @@ import functools
 import tensorflow as tf
 
 from flags.errors import UserError
-from flags.recipe import Experiment
 from trainers.data import held
+from trainers.files import write_npz
 from trainers.run_folder import RunFolder
 from trainers.tasks.classification import Classification
 from trainers.tasks.shares import check_shares
@@ -21,9 +21,6 @@ class HeldClassification(Classification):
     An epoch is all examples once, and its last batch may be smaller than the others: `share` is global_batch divided by
     the examples of the step in all replicas, so that a step's gradient is always the mean over its examples.
     """
-
-    def __init__(self, recipe: Experiment, dataset, *, seed: int):
-        super().__init__(recipe, dataset, seed=seed)
 
     @functools.cached_property
     def training_set(self) -> held.TrainingSet:
@@ -80,9 +77,16 @@ class HeldClassification(Classification):
                 "not cut into parts. Set train.micro_batches=1 and train.batch_norm_batch=none."
             )
 
+    @property
+    def facts(self) -> dict:
+        """What results say of the training examples besides how they are fitted."""
+        used = self.training_set
+        return {"label_noise": {"corrupted": int(used.is_corrupted.sum()), "examples": len(used.labels)}}
+
     def keep(self, folder: RunFolder) -> None:
         """Writes which examples are used, and their labels, true and as trained on."""
-        held.write_labels(folder.labels, self.training_set)
+        used = self.training_set
+        write_npz(folder.labels, {"index": used.index, "labels": used.labels, "true_labels": used.true_labels})
 
     def training_batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext):
         """The batches of one input pipeline from `first_step` on, without end."""

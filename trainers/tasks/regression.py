@@ -11,18 +11,17 @@ from flags.recipe import Experiment
 from trainers.data import stream
 from trainers.data.linear_data import LinearDataSet, Pairs
 from trainers.run_folder import RunFolder
+from trainers.tasks.examples import OfExamples
 from trainers.tasks.shares import check_shares
-from trainers.windows import Steps
 
 
-class Regression:
+class Regression(OfExamples):
     """What the loop asks of regression. A batch is a dict: `inputs` [batch, dimension], `targets` [batch, 1], float32.
 
     The risk of the source is the mean absolute error on the test split, here `absolute_error`.
     """
 
     metric_names = ("squared_error", "absolute_error")
-    unit = "example"  # of speed
     selects_by = "squared_error"
     larger_is_better = False
     protocol_on_the_way = test_protocol = "one_pass"
@@ -39,17 +38,6 @@ class Regression:
     def examples_per_epoch(self) -> int:
         return self.recipe.data.num_train
 
-    @property
-    def steps(self) -> Steps:
-        train = self.recipe.train
-        return Steps(train.total_steps(self.examples_per_epoch), train.steps_per_epoch(self.examples_per_epoch))
-
-    def check_splits(self) -> None:
-        """Every split of the recipe is there, before anything is trained."""
-        data = self.recipe.data
-        for split in filter(None, (data.train_split, data.validation_split, data.test_split)):
-            self.dataset.split(split)
-
     def check_batches(self, replicas: int) -> None:
         train = self.recipe.train
         check_shares("train.global_batch", train.global_batch, replicas)
@@ -58,13 +46,14 @@ class Regression:
                 f"train.micro_batches={train.micro_batches}: a step's examples are few and stay together. Set it to 1."
             )
 
-    def units(self, first: int, steps: int) -> int:
-        """How many examples `steps` steps from step `first` on see."""
-        return steps * self.recipe.train.global_batch
-
     def build_model(self) -> keras.Model:
         data, model = self.recipe.data, self.recipe.model
         return tf_models.build_model(model.name, inputs=data.dimension, **model.options())
+
+    @property
+    def facts(self) -> dict:
+        """Nothing that the recipe does not say."""
+        return {}
 
     def keep(self, folder: RunFolder) -> None:
         """Nothing: the data follow from recipe and seed."""

@@ -1,0 +1,64 @@
+"""What the networks of Deep Double Descent have in common: their configs, their files, that they learn."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_models
+
+SHAPES = {"cnn5": (28, 28, 1), "preact_resnet18": (32, 32, 3), "mlp": (28, 28, 1)}
+ASSIGNED = {"cnn5": 4 * 6 + 2, "preact_resnet18": 20 + 4 * 16 + 2, "mlp": 4}  # tensors of a file
+every_network = pytest.mark.parametrize("name", SHAPES)
+
+
+def build(name: str, k: int = 4, shape=None) -> keras.Model:
+    return tf_models.build_model(name, k=k, input_shape=shape or SHAPES[name], num_classes=10)
+
+
+def images(shape, batch: int = 2) -> tf.Tensor:
+    return tf.random.stateless_normal((batch, *shape), seed=[1, 2])
+
+
+@every_network
+def test_the_config_makes_the_round_trip(name):
+    model = build(name)
+    again = keras.Model.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    again.set_weights(model.get_weights())
+    batch = images(SHAPES[name])
+    np.testing.assert_array_equal(again(batch), model(batch))
+
+
+@every_network
+@pytest.mark.parametrize("file", ["model.keras", "model.weights.h5"])
+def test_our_files_load_into_a_new_network(name, file, tmp_path):
+    model, other = build(name), build(name)
+    for norm in (layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)):
+        norm.moving_mean.assign(np.linspace(-1, 1, norm.moving_mean.shape[0]))
+    save = model.save if file == "model.keras" else model.save_weights
+    save(tmp_path / file)
+    loaded = tf_models.load_weights(other, tmp_path / file)
+    assert (loaded.assigned, loaded.unused, loaded.initial) == (ASSIGNED[name], {}, ())
+    batch = images(SHAPES[name])
+    np.testing.assert_array_equal(other(batch), model(batch))
+
+
+@every_network
+def test_the_loss_falls_on_one_batch(name):
+    keras.utils.set_random_seed(0)
+    model = build(name, shape=(28, 28, 1))
+    batch, labels = images((28, 28, 1), batch=8), tf.range(8)
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(batch, training=True))
+            loss = tf.reduce_mean(losses)
+        optimizer.apply(tape.gradient(loss, [v.value for v in model.trainable_variables]), model.trainable_variables)
+        return loss
+
+    losses = [float(step()) for _ in range(20)]
+    assert losses[-1] < 0.6 * losses[0]
