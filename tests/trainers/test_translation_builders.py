@@ -134,6 +134,7 @@ def test_iwslt_keeps_lines_together_that_hold_unusual_breaks(tmp_path, manual):
         (packed(published(GERMAN, ENGLISH))[:-200], "de-en.tgz: "),
         (b"<html>not found</html>", "de-en.tgz: "),
     ],
+    ids=["a line short", "a file missing", "cut short", "another file"],
 )
 def test_an_archive_that_is_damaged_or_another_is_named(tmp_path, manual, content, what):
     (manual / "de-en.tgz").write_bytes(content)
