@@ -15,7 +15,7 @@ from flags.double_descent import CITATION
 from flags.errors import require
 from flags.optimization import LayerwiseSGD, LeastSquares, Stepwise
 from flags.recipe import Experiment, Model, Paper, Train
-from flags.sweep import Sweep
+from flags.sweep import Ladder, Sweep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,20 +162,38 @@ _random_features(
     ),
     sample_sweep=Sweep(grid={"data.num_train": FEW_EXAMPLES}, seeds=SEEDS),
 )
+COSINES = RandomFeatures(num_features=1_000, kind="cosine", scale=0.2)
+COSINES_OF_DIGITS = (
+    SOLVED[0],
+    "Features are sqrt(2 / D) cos(<w, x> + b) with w ~ N(0, 0.2^2) on pixels in 0..1, not the paper's.",
+)
 _random_features(
     "dd_random_features_mnist",
     "no figure in the paper; random cosines in place of complex features",
     "random cosines of 1,000 digits of MNIST over their number, at three rates of label noise",
-    model=RandomFeatures(num_features=1_000, kind="cosine", scale=0.2),
+    model=COSINES,
     data=_images("mnist", 1_000, mean=0.0, stddev=255.0),
-    deviations=(
-        SOLVED[0],
-        "Features are sqrt(2 / D) cos(<w, x> + b) with w ~ N(0, 0.2^2) on pixels in 0..1, not the paper's.",
-    ),
+    deviations=COSINES_OF_DIGITS,
     sweep=Sweep(grid={"data.label_noise": NOISES, "model.num_features": FEATURES}, seeds=SEEDS),
     sample={"data.name": "digits", **SWAPPED},
     sample_deviations=("Sample: the 5,000 digits that a package carries, not all of MNIST.", ALL_PARTS),
     sample_sweep=Sweep(grid={"data.label_noise": NOISES, "model.num_features": FEATURES}, seeds=SEEDS),
+)
+
+# The exact fit is what has its end at as many features as examples: an error of 0, but for rounding.
+FITS = Ladder(first=50, last=4_000, at=500, eps=(1e-6, 0.01, 0.05, 0.1), error="squared")
+EMC_GRID = {"data.label_noise": NOISES, "model.num_features": (100, 200, 350, 500, 700, 1_000, 2_000)}
+_random_features(
+    "dd_random_features_mnist_emc",
+    "no figure in the paper; the effective model complexity of section 2, measured",
+    "how many digits random cosines fit, by their number, and the test error at 500 digits over that",
+    model=COSINES,
+    data=_images("mnist", 500, mean=0.0, stddev=255.0),
+    deviations=COSINES_OF_DIGITS,
+    sweep=Sweep(grid=EMC_GRID, seeds=SEEDS, ladder=FITS),
+    sample={"data.name": "digits"},
+    sample_deviations=("Sample: the 5,000 digits that a package carries, not all of MNIST.",),
+    sample_sweep=Sweep(grid=EMC_GRID, seeds=SEEDS, ladder=FITS),
 )
 
 # Heckel & Yilmaz 2020, Figure 3. The rate is the authors' 8e-5 on the sum over 100 examples, which here is a mean.

@@ -32,7 +32,8 @@ class Ladder:
     Numbers of examples grow by `factor` from `first` to `last`, all that there are. g(n) is the mean error on the n
     training examples over the sweep's seeds; n passes where g(n) <= eps. Where g rises above eps, `beyond` more rungs
     are tried, for g need not be monotone; then the last n that passes and the first above it that fails are brought
-    together until they are less than `refine` apart, as a share of the smaller.
+    together until they are less than `refine` apart, as a share of the smaller. Every recipe is trained on `at`
+    examples as well: at that n test errors are compared.
     """
 
     path: str = "data.num_train"
@@ -43,6 +44,7 @@ class Ladder:
     eps: tuple[float, ...] = (0.01, 0.05, 0.1)
     error: Literal["zero_one", "squared"] = "zero_one"
     beyond: int = 2
+    at: int | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -52,6 +54,10 @@ class Ladder:
         require(self.factor > 1, f"a ladder's factor={self.factor}: must be above 1")
         require(self.refine > 0, f"a ladder's refine={self.refine}: must be positive")
         require(self.beyond >= 0, f"a ladder's beyond={self.beyond}: must be 0 or more")
+        require(
+            self.at is None or 1 <= self.at <= self.last,
+            f"a ladder's at={self.at}: must be from 1 to last={self.last}, or none",
+        )
         require(
             len(self.eps) > 0 and len(set(self.eps)) == len(self.eps) and min(self.eps) > 0,
             f"a ladder's eps={self.eps}: must be one or more positive numbers, each once",

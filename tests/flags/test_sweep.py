@@ -89,7 +89,8 @@ def test_rungs_grow_by_the_factor_and_end_at_the_last():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"first": 0}, {"last": 100}, {"factor": 1.0}, {"refine": 0.0}, {"eps": ()}, {"eps": (0.0,)}]
+    "changes",
+    [{"first": 0}, {"last": 100}, {"factor": 1.0}, {"refine": 0.0}, {"eps": ()}, {"eps": (0.0,)}, {"at": 1001}],
 )
 def test_a_ladder_that_leads_nowhere_is_refused(changes):
     with pytest.raises(UserError, match="a ladder"):

@@ -36,6 +36,12 @@ def test_the_ladder_is_climbed_to_two_rungs_above_the_first_that_fails():
     assert rounds[:2] == [[100, 200, 400], [800]]
 
 
+def test_every_recipe_is_also_trained_on_as_many_examples_as_are_compared():
+    ladder = Ladder(first=100, last=1600, factor=2.0, eps=(EPS,), at=1200)
+    rounds, _ = search(lambda count: count <= 150, ladder)
+    assert rounds[0] == [1200, 100, 200, 400]
+
+
 def test_the_bracket_is_halved_until_its_ends_are_a_tenth_apart():
     _, (low, high) = search(lambda count: count <= 537)
     assert low <= 537 < high < 1.1 * low

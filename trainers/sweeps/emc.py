@@ -40,12 +40,13 @@ def ends(means: Mapping[int, float], eps: float) -> tuple[int | None, int | None
 def wanted(means: Mapping[int, float], eps: float, ladder: Ladder) -> list[int]:
     """The numbers of examples to try besides those of g = {n: mean error}; empty: the bracket is found.
 
-    All of them are needed whatever the others give: the rungs up to `beyond` above the first that fails, and then the
-    (geometric) middle of the bracket.
+    All of them are needed whatever the others give: `at` and the rungs up to `beyond` above the first that fails, and
+    then the (geometric) middle of the bracket.
     """
     low, high = ends(means, eps)
     above = sum(1 for rung in ladder.rungs if low is not None and rung <= low)
-    rungs = [rung for rung in ladder.rungs[: above + 1 + ladder.beyond] if rung not in means]
+    first = [ladder.at] if ladder.at is not None else []
+    rungs = [rung for rung in (*first, *ladder.rungs[: above + 1 + ladder.beyond]) if rung not in means]
     if rungs or low is None or high is None or high - low <= 1 or high < low * (1 + ladder.refine):
         return rungs
     return [round(math.sqrt(low * high))]
