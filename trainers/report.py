@@ -40,6 +40,19 @@ def report(run: Run) -> None:
     """Draws the report on one run or a sweep into its folder, or on `--runs` into `--model_dir`; prints what it wrote.
 
     Raises:
+        UserError: as `write_report`.
+    """
+    written, left_out = write_report(run)
+    for path in written:
+        print(path)
+    if left_out:
+        print("not there, and why:", *left_out, sep="\n  ")
+
+
+def write_report(run: Run) -> tuple[list[pathlib.Path], list[str]]:
+    """Draws the report; returns the files that it wrote, and a line for everything that it left out.
+
+    Raises:
         UserError: there is no such run, none can be read, or the report's folder cannot be written.
     """
     found, left_out = _read(run)
@@ -59,15 +72,11 @@ def report(run: Run) -> None:
     if RunFolder(folder).config.exists() or is_sweep(folder):  # also with --runs: their own files are not ours to touch
         folder /= "report"
     try:
-        written = _write(folder, groups, drawings, left_out)
+        return _write(folder, groups, drawings, left_out), left_out
     except OSError as error:
         raise UserError(
             f"{folder}: the report cannot be written ({error.strerror}). Name a folder with --runs and --model_dir."
         ) from error
-    for path in written:
-        print(path)
-    if left_out:
-        print("not there, and why:", *left_out, sep="\n  ")
 
 
 def is_sweep(folder: pathlib.Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -17,7 +18,9 @@ from flags.errors import RunError, UserError
 from flags.recipe import Experiment
 from flags.run import Run
 from flags.sweep import Sweep, Trial
+from trainers.console import duration
 from trainers.files import write_json
+from trainers.report import write_report
 from trainers.session import choose_data, open_data
 from trainers.signals import Stopped, StopSignals
 from trainers.sweeps.book import Book, Ending
@@ -44,7 +47,7 @@ class Runner(Protocol):
 
 
 def sweep(run: Run) -> None:
-    """Runs what is missing of the experiment's sweep, or of `--sweep_shard` of it.
+    """Runs what is missing of the experiment's sweep, or of `--sweep_shard` of it; draws the figures of a whole one.
 
     Raises:
         UserError: there is no sweep, another one is in the folder, or the data set is not there.
@@ -73,7 +76,9 @@ def sweep(run: Run) -> None:
         if chosen.ladder is not None:
             _write_brackets(folder, chosen)
         summary = _summary(run, recipe, data, book, time.monotonic() - began)
-        _tell(run, summary)
+    if summary["done"] and not summary["left"] and not run.sweep_shard:  # with shards, others may not have ended
+        summary["report"] = _draw(run, folder)
+    _tell(run, summary)
 
 
 def _drive(book: Book, runner: Runner, signals: StopSignals, *, quiet: bool) -> None:
@@ -167,6 +172,12 @@ def _write_brackets(folder: SweepFolder, chosen: Sweep) -> None:
         write_json(folder.emc, {"path": chosen.ladder.path, "points": plan.brackets(folder.finished(plan))})
 
 
+def _draw(run: Run, folder: SweepFolder) -> str:
+    """Draws the figures of the sweep; returns the page that has them."""
+    write_report(dataclasses.replace(run, mode="report", model_dir=str(folder.path)))
+    return str(folder.path / "report" / "index.html")
+
+
 def _summary(run: Run, recipe: Experiment, data: str, book: Book, seconds: float) -> dict[str, Any]:
     folder = book.folder
     failed = [
@@ -184,7 +195,7 @@ def _summary(run: Run, recipe: Experiment, data: str, book: Book, seconds: float
         "failed": failed,
         "seconds": round(seconds, 1),
         "emc": str(folder.emc) if folder.emc.exists() else None,
-        "report": f"python -m trainers.main --mode=report --model_dir={folder.path}",
+        "report": None,
     }
 
 
@@ -204,4 +215,6 @@ def _tell(run: Run, summary: dict[str, Any]) -> None:
     if not run.json:
         part = f" of part {summary['shard']}" if summary["shard"] else ""
         brackets = f"effective complexity: {summary['emc']}\n" if summary["emc"] else ""
-        print(f"{summary['done']} trials{part} are in {folder}\n{brackets}draw them: {summary['report']}")
+        drawn = summary["report"] or f"draw them: python -m trainers.main --mode=report --model_dir={folder}"
+        took = duration(summary["seconds"])
+        print(f"{summary['done']} trials{part} are in {folder}; this command took {took}\n{brackets}{drawn}")

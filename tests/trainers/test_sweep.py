@@ -80,7 +80,6 @@ def test_a_signal_stops_it_and_the_same_command_goes_on_with_what_is_missing(sto
     assert ended.returncode == 0, ended.stderr
     assert f"{len(NAMES) - len(early)} trials to run, {len(early)} done before" in ended.stderr
     assert finished(folder) == NAMES
-    assert f"--mode=report --model_dir={folder}" in ended.stdout
 
 
 def test_each_trial_is_an_ordinary_run_without_a_saved_model(stopped_and_ended):
@@ -113,9 +112,9 @@ def test_a_finished_sweep_has_nothing_to_do(stopped_and_ended, digits_dir, capsy
     assert (summary["experiment"], summary["folder"]) == ("dd_cnn5_cifar10_epochs", str(folder))
 
 
-def test_the_report_of_a_sweep_draws_error_over_width(stopped_and_ended, capsys):
-    folder = stopped_and_ended[0]
-    assert main(["main", "--mode=report", f"--model_dir={folder}"]) == 0
+def test_a_sweep_draws_its_figures_once_all_trials_are_done(stopped_and_ended):
+    folder, _, _, ended = stopped_and_ended
+    assert ended.stdout.splitlines()[-1] == str(folder / "report" / "index.html")
     assert list((folder / "report").glob("*.png"))
 
 
