@@ -14,7 +14,7 @@ from flags.catalog import register
 from flags.data import SmallImages
 from flags.optimization import Adam, DynamicDrop, InverseSquareRoot, Momentum, Stepwise
 from flags.recipe import Experiment, Model, Paper, Train
-from flags.sweep import Sweep
+from flags.sweep import Ladder, Sweep
 
 CITATION = "Nakkiran et al. 2019, Deep Double Descent, arXiv 1912.02292"
 
@@ -111,6 +111,7 @@ def _experiment(
     sample: Mapping[str, Any],
     sample_sweep: Mapping[str, tuple],
     sample_seeds: int = 1,
+    ladder: Ladder | None = None,
     numbers: Mapping[str, float] | None = None,
     pixels: str = PIXELS,
     deviations: tuple[str, ...] = (),
@@ -130,8 +131,8 @@ def _experiment(
             deviations=(*deviations, pixels, *DEVIATIONS),
             sample=sample,
             sample_deviations=sample_deviations,
-            sweep=Sweep(grid=sweep, seeds=tuple(range(seeds))),
-            sample_sweep=Sweep(grid=sample_sweep, seeds=tuple(range(sample_seeds))),
+            sweep=Sweep(grid=sweep, seeds=tuple(range(seeds)), ladder=ladder),
+            sample_sweep=Sweep(grid=sample_sweep, seeds=tuple(range(sample_seeds)), ladder=ladder),
             synthetic={"data.name": "synthetic_cifar10", "data.num_train": None},
         ),
     )
@@ -385,26 +386,42 @@ MLP_GRID = {
     "data.label_noise": (0.2, 0.4),
     "model.k": (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64, 100, 160),
 }
-_experiment(
-    "dd_mlp_mnist",
-    "mlp",
-    "no figure in the paper; the smallest network that shows Figure 1",
-    "one hidden layer on 4,000 digits over width, every step on all of them",
-    resolution=28,
-    data=dataclasses.replace(
+EMC_WIDTHS = {"model.k": (1, 2, 3, 4, 6, 8, 12, 16)}
+MLP = {
+    "resolution": 28,
+    "data": dataclasses.replace(
         _images("mnist", noise=0.20, augmented=False, num_train=4_000),
         channels=1,
         mean=(0.0,),
         stddev=(255.0,),
     ),
-    optimizer=ADAM,
-    schedule=Stepwise(lr=4e-3, boundaries=()),
-    train=dataclasses.replace(_train(steps=2_500), global_batch=4_000, eval_batch=4_000),
+    "optimizer": ADAM,
+    "schedule": Stepwise(lr=4e-3, boundaries=()),
+    "train": dataclasses.replace(_train(steps=2_500), global_batch=4_000, eval_batch=4_000),
+    "seeds": 3,
+    "sample": {"data.name": "digits"},
+    "sample_seeds": 3,
+    "pixels": "Pixels are scaled to 0..1: where black is -1 narrow networks learn nothing at this rate.",
+    "sample_deviations": (
+        "Sample: 4,000 of the 5,000 digits that a package carries, 400 a class, not of all of MNIST.",
+    ),
+}
+_experiment(
+    "dd_mlp_mnist",
+    "mlp",
+    "no figure in the paper; the smallest network that shows Figure 1",
+    "one hidden layer on 4,000 digits over width, every step on all of them",
     sweep=MLP_GRID,
-    seeds=3,
-    sample={"data.name": "digits"},
     sample_sweep=MLP_GRID,
-    sample_seeds=3,
-    pixels="Pixels are scaled to 0..1: where black is -1 narrow networks learn nothing at this rate.",
-    sample_deviations=("Sample: 4,000 of the 5,000 digits that a package carries, 400 a class, not of all of MNIST.",),
+    **MLP,
+)
+_experiment(
+    "dd_mlp_mnist_emc",
+    "mlp",
+    "no figure in the paper; the effective model complexity of section 2, measured",
+    "how many digits one hidden layer fits, by its width, and the test error at 1,000 digits over that",
+    sweep=EMC_WIDTHS,
+    sample_sweep=EMC_WIDTHS,
+    ladder=Ladder(first=125, last=4_000, at=1_000),
+    **MLP,
 )
