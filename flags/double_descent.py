@@ -303,8 +303,10 @@ _experiment(
     k=128,
     data=_images("cifar10"),
     sweep=NOISES,
-    sample=CNN_SAMPLE | {"model.k": 16},
-    sample_sweep={"data.label_noise": (0.2, 0.4), "model.k": (2, 8, 32)},
+    sample=CNN_SAMPLE | {"model.k": 16, "data.num_train": 2_000, "data.crop": "none"},
+    sample_sweep={**SAMPLE_NOISES, "model.k": (2, 6, 16)},
+    sample_seeds=3,
+    sample_deviations=(*ON_DIGITS, "Sample: of the digits 2,000, not augmented, so that they are fitted in time."),
     **SGD_500K_STEPS,
 )
 

@@ -30,7 +30,7 @@ LONG = [  # trials of many steps, which are saved often
 
 
 def command(folder, digits_dir, *more):
-    return ["--mode=sweep", f"--model_dir={folder}", f"--data_dir={digits_dir}", *SMALL, *more]
+    return ["--mode=sweep", f"--model_dir={folder}", f"--data_dir={digits_dir}", "--seeds=0", *SMALL, *more]
 
 
 def start(arguments):
