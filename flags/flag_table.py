@@ -165,8 +165,8 @@ FLAGS = {
             "mode",
             Choice(*MODES),
             "What to do; train also evaluates and exports at the end. predict says what is on images; generate goes on "
-            "with a text; sweep runs all trials of the experiment's figure; report draws figures and tables from runs; "
-            "describe is a dry run; prepare makes the data set ready.",
+            "with a text, or translates it; sweep runs all trials of the experiment's figure and draws it; report "
+            "draws figures and tables from runs; describe is a dry run; prepare makes the data set ready.",
             "train",
         ),
         Flag(
@@ -230,8 +230,21 @@ FLAGS = {
         Flag("ensemble", paths, "DIR,DIR", "evaluate: the mean of these runs' class probabilities."),
         Flag("runs", paths, "GLOB,GLOB", "report: on all runs in these folders, such as 'runs/*_cifar10/*', quoted."),
         Flag("images", text, "GLOB", "predict: image files, such as 'photos/*.jpg', quoted."),
-        Flag("prompt", str, "TEXT", "generate: what the text begins with; - reads stdin; by default a newline.", ""),
-        Flag("length", count, "N", "generate: how many bytes (of a model of words: words) to write.", 1000),
+        Flag(
+            "prompt",
+            str,
+            "TEXT",
+            "generate: what the text begins with, by default a newline; or the lines to translate. - reads stdin.",
+            "",
+        ),
+        Flag(
+            "length",
+            count,
+            "N",
+            "generate: how many bytes (of a model of words: words) a language model writes; it alone also takes the "
+            "next three.",
+            1000,
+        ),
         Flag("temperature", positive, "T", "generate: divides the logits; below 1 the text is safer.", 1.0),
         Flag("top_k", count, "N", "generate: draw from the N likeliest symbols alone; by default from all."),
         Flag(

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from flags import catalog
-from flags.sweep import Ladder, Sweep
+from flags.sweep import Ladder, Sweep, Trial
 from trainers.main import main
+from trainers.sweeps import local
 
 SMALL = [
     "--experiment=dd_cnn5_cifar10_epochs", "--data=sample", "--deterministic",
@@ -129,6 +130,20 @@ def test_a_trial_that_fails_is_named_with_its_log_the_rest_goes_on_and_it_is_tri
         assert f"{to_run} trials to run" in said.err and str(log) in said.err
         assert (summary["done"], [one["log"] for one in summary["failed"]]) == (1, [str(log)])
         assert "data.num_train=9999" in log.read_text()
+
+
+def test_after_some_trials_another_process_takes_a_workers_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "TRIALS_OF_A_WORKER", 2)
+    runner = local.LocalRunner(1, [], lambda trial: (["--experiment=none_such"], str(tmp_path / "log.txt")))
+    workers = []
+    for seed in range(3):
+        runner.start(Trial(values={}, seed=seed))
+        while not (endings := runner.wait(10)):
+            pass
+        assert endings[0].status == 2
+        workers.append(runner._workers[0].pid)
+    runner.close()
+    assert workers[0] == workers[1] != workers[2]
 
 
 def test_an_experiment_without_a_sweep_says_so(digits_dir, capsys):

@@ -16,6 +16,7 @@ from trainers.signals import STOPPED
 from trainers.sweeps.book import Ending
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+TRIALS_OF_A_WORKER = 50  # TensorFlow keeps some 10 MB of each; then another process takes its place
 
 
 def cores() -> int:
@@ -39,6 +40,7 @@ class LocalRunner:
         self._command = command
         self._workers: dict[int, subprocess.Popen] = {}
         self._running: dict[int, Trial] = {}
+        self._served: dict[int, int] = {}  # trials that each worker was given
         self._selector = selectors.DefaultSelector()
         self._is_stopping = False
 
@@ -46,11 +48,14 @@ class LocalRunner:
         """Gives a trial to a worker that has none."""
         number = next(number for number in range(self.at_once) if number not in self._running)
         self._running[number] = trial
-        if number in self._workers and self._workers[number].poll() is not None:
+        if number in self._workers and (
+            self._workers[number].poll() is not None or self._served[number] == TRIALS_OF_A_WORKER
+        ):
             self._bury(number)
         if number not in self._workers:
-            self._workers[number] = self._start_worker(number)
+            self._workers[number], self._served[number] = self._start_worker(number), 0
             self._selector.register(self._workers[number].stdout, selectors.EVENT_READ, number)
+        self._served[number] += 1
         with contextlib.suppress(OSError):  # it has died: `wait` will see that
             self._workers[number].stdin.write(json.dumps(self._command(trial)) + "\n")
             self._workers[number].stdin.flush()
@@ -87,7 +92,7 @@ class LocalRunner:
         return Ending(trial, status, f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}")
 
     def _bury(self, number: int) -> int:
-        """Lets go of a worker that has ended; returns its status."""
+        """Lets go of a worker that has ended, or ends as it has nothing to do; returns its status."""
         process = self._workers.pop(number)
         self._selector.unregister(process.stdout)
         with contextlib.suppress(OSError):
