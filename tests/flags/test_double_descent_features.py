@@ -27,14 +27,22 @@ def test_features_are_solved_for_in_float64_without_augmentation(name):
     assert (recipe.data.crop, recipe.data.flip, recipe.optimizer.weight_decay) == ("none", False, 0.0)
 
 
-def test_the_layers_rates_are_those_of_the_authors():
-    # A mean over 100 examples here, a sum there: 8e-5 for both layers; 1e-6 and 8e-5.
-    rates = [
-        [factor * recipe.schedule.lr / recipe.data.num_train for factor in recipe.optimizer.factors]
-        for recipe in map(catalog.get, TWO_LAYERS)
-    ]
-    assert rates[0] == pytest.approx([8e-5, 8e-5])
-    assert rates[1] == pytest.approx([1e-6, 8e-5])
+def test_recipes_of_two_layers_differ_in_the_hidden_layers_rate_alone():
+    same, rescaled = map(catalog.get, TWO_LAYERS)
+    assert (same.optimizer.factors, rescaled.optimizer.factors) == ((1.0, 1.0), (300.0, 1.0))
+    for part in ("model", "data", "schedule", "train"):
+        assert getattr(same, part) == getattr(rescaled, part)
+
+
+def test_the_linear_data_are_those_of_the_authors_but_for_more_test_examples():
+    data = catalog.get("dd_two_layer_linear").data
+    assert (data.dimension, data.num_train, data.noise) == (50, 100, 0.0)
+    assert (data.smallest_scale, data.largest_scale) == (1.0, 4.0)
+
+
+def test_the_output_layer_alone_cannot_fit_the_linear_data():
+    recipe = catalog.get("dd_two_layer_linear")
+    assert recipe.model.hidden + 1 < recipe.data.num_train
 
 
 def test_frequencies_scale_is_a_number_or_a_count(mistake_of):

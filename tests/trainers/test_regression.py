@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tf_models
+from flags import catalog
 from flags.data import LinearData
 from flags.errors import UserError
 from trainers.data.linear_data import LinearDataSet
@@ -115,15 +116,17 @@ def test_fit_and_test_are_measured_at_log_spaced_steps_and_at_the_end(finished):
 def test_a_run_is_gradient_descent_on_all_examples(finished):
     # The first step by NumPy, from the weights of the same seed.
     keras.utils.set_random_seed(0)
-    model = tf_models.build_model("two_layer", inputs=50)
+    recipe = catalog.get("dd_two_layer_linear")
+    model = tf_models.build_model("two_layer", inputs=50, **recipe.model.options())
     data = LinearData(dimension=50, num_train=40, num_test=50, smallest_scale=1.0, largest_scale=4.0)
+    lr = recipe.schedule.lr
     examples = LinearDataSet(data, seed=0).split("train")
     w, b, v, c = (weight.astype(np.float64) for weight in model.get_weights())
     x, y = examples.inputs.astype(np.float64), examples.targets
     hidden = np.maximum(x @ w + b, 0)
     error = 2 * (hidden @ v + c - y) / 40
     back = error @ v.T * (hidden > 0)
-    w, b, v, c = w - 8e-3 * x.T @ back, b - 8e-3 * back.sum(0), v - 8e-3 * hidden.T @ error, c - 8e-3 * error.sum(0)
+    w, b, v, c = w - lr * x.T @ back, b - lr * back.sum(0), v - lr * hidden.T @ error, c - lr * error.sum(0)
     after = np.mean((np.maximum(x @ w + b, 0) @ v + c - y) ** 2)
     assert rows(finished, "fit")[1]["squared_error"] == pytest.approx(after, rel=1e-4)
 
@@ -168,3 +171,32 @@ def test_two_replicas_train_as_one_does(finished, tmp_path, two_replicas):
 def test_what_cannot_be_is_said_in_one_line(setting, message, tmp_path, capsys):
     assert main(arguments(tmp_path, f"--set={setting}")) == 2
     assert capsys.readouterr().err.strip().startswith(message)
+
+
+# The curves of the recipes
+
+
+def curve(folder, experiment, *settings):
+    """Errors of training and of test [evaluations] of a run of seed 2."""
+    settings = [f"--set={setting}" for setting in settings]
+    flags = [f"--model_dir={folder}", "--seed=2", "--quiet", "--noexport", *settings]
+    assert main(["main", f"--experiment={experiment}", *ON_CPU, *flags]) == 0
+    return [np.array([row["squared_error"] for row in rows(folder, split).values()]) for split in ("fit", "eval")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lr, steps", [(5e-5, 10_000), (2.5e-5, 20_000)])
+def test_test_error_falls_rises_and_falls_lower_while_training_error_only_falls(lr, steps, tmp_path):
+    # The rate does not make the rise: at half of it the curve is the same.
+    fit, test = curve(tmp_path, "dd_two_layer_linear", f"schedule.lr={lr}", f"train.steps={steps}")
+    top = np.argmax(test[10:]) + 10  # beyond the first descent
+    assert np.all(np.diff(fit) < 0)
+    assert test[:top].min() < 0.9 * test[top]
+    assert test[top:].min() < 0.9 * test[:top].min()
+
+
+@pytest.mark.slow
+def test_with_the_hidden_layer_sped_up_test_error_only_falls(tmp_path):
+    fit, test = curve(tmp_path, "dd_two_layer_linear_rescaled", "train.steps=1000")
+    assert np.all(np.diff(fit) < 0)
+    assert np.all(np.diff(test) < 0)
