@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from trainers.figures import double_descent_choice, double_descent_emc, double_descent_maps
 from trainers.figures.double_descent_frame import (
     FEWEST,
-    FITTED,
-    MARKS,
     SPLITS,
     Texts,
     axis_of,
@@ -40,11 +38,6 @@ from trainers.figures.double_descent_trials import (
 )
 from trainers.figures.records import Curve, Group
 from trainers.figures.style import Drawing, NotDrawn
-
-EXACT = (
-    " Dash-dotted: as many features as training examples, D = n, from which least squares fits all of them exactly; "
-    "the linear model at D = n divides by singular values near 0, so that the height there says little."
-)
 
 
 def draw(groups: Sequence[Group]) -> Iterator[Drawing | NotDrawn]:
@@ -111,8 +104,6 @@ def _ends(trials: Trials, path: str, other: str | None, kind: str) -> Iterator[D
         by = "" if other is None else f", a line a {axis_label(other)}"
         caption = (
             f"Test error at the end of training over {axis_label(path)}{by}, training error beside it."
-            + FITTED
-            + (EXACT if trials.is_exact else MARKS)
         )
         name = kind.lower().replace("-", "_").replace(" ", "_")
         texts = Texts(f"{name}{_by(other, trials)}", kind, caption)
@@ -140,7 +131,7 @@ def _over_epochs(trials: Trials) -> Iterator[Drawing | NotDrawn]:
         return
     caption = "Test error in the course of training, training error beside it, both at the same steps."
     for other in trials.varying or [None]:
-        texts = Texts(f"epoch_wise{_by(other, trials)}", "Epoch-wise", caption + FITTED + MARKS)
+        texts = Texts(f"epoch_wise{_by(other, trials)}", "Epoch-wise", caption)
         for part in trials.slices(other):
             epoch = steps_per_epoch(part.points)
             lines = [

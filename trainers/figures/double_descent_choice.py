@@ -8,8 +8,6 @@ import numpy as np
 
 from trainers.figures import records
 from trainers.figures.double_descent_frame import (
-    FITTED,
-    MARKS,
     SPLITS,
     Texts,
     axis_of,
@@ -49,7 +47,7 @@ def _early_stopping(trials: Trials) -> Iterator[Drawing | NotDrawn]:
         reason = "no runs of several widths that logged test and training error on the way"
         yield NotDrawn(f"Early stopping: {trials.place}", reason)
         return
-    texts = Texts("early_stopping", "Early stopping", ORACLE + FITTED + MARKS, ORACLE_LINES)
+    texts = Texts("early_stopping", "Early stopping", ORACLE, ORACLE_LINES)
     yield from _two_ways(trials, texts, quantities[0], best_steps)
 
 
@@ -60,7 +58,7 @@ def _ensembles(trials: Trials) -> Iterator[Drawing | NotDrawn]:
         reason = "no two widths with several finished runs whose predictions.npz has `classes` and `labels`"
         yield NotDrawn(f"Ensembles: {trials.place}", reason)
         return
-    texts = Texts("ensemble", "Ensembles", VOTE + FITTED + MARKS, VOTE_LINES)
+    texts = Texts("ensemble", "Ensembles", VOTE, VOTE_LINES)
     yield from _two_ways(trials, texts, "top1", _votes)
 
 

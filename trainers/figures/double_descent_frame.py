@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from flags.data import SmallImages
 from trainers.figures.double_descent_lines import Axis, Line, figure_of
 from trainers.figures.double_descent_trials import (
     AXES,
@@ -26,9 +27,13 @@ from trainers.figures.style import Drawing
 FEWEST = 3  # values of what a figure is drawn over
 SPLITS = {"test": ("eval", "metrics"), "fit": ("fit", "fit")}  # side -> split of metrics.jsonl, part of results.json
 FITTED = (
-    " Training error: a pass over the training examples of its own, in inference mode and not augmented, against the "
-    "labels that are trained on, wrong ones among them; not the running average of training batches. Test labels are "
-    "clean."
+    " Training error: a pass over the training examples of its own, in inference mode and not augmented; not the "
+    "running average of training batches."
+)
+LABELLED = " It is against the labels that are trained on, wrong ones among them. Test labels are clean."
+EXACT = (
+    " Dash-dotted: as many features as training examples, D = n, from which least squares fits all of them exactly; "
+    "the linear model at D = n divides by singular values near 0, so that the height there says little."
 )
 MARKS = (
     " Dotted: where the training error is 10 % or less for the first time (over examples and weight decay: for the "
@@ -83,9 +88,10 @@ def drawing_of(
     """The drawing of lines with its title, small print and caption."""
     named = [dataclasses.replace(line, text=line.text or part.text or "all runs") for line in lines]
     title = title_of(trials, part, texts.kind)
-    marks = DOTTED * (not trials.is_exact and "top1" in quantities)
-    figure = figure_of(title, named, axis, quantities, f"{texts.ways}{marks}\n{foot_of(trials)}")
-    return finished_drawing(trials, part, texts.name, title, texts.caption, figure)
+    is_marked = not trials.is_exact and "top1" in quantities
+    figure = figure_of(title, named, axis, quantities, f"{texts.ways}{DOTTED * is_marked}\n{foot_of(trials)}")
+    caption = texts.caption + FITTED + MARKS * is_marked + EXACT * trials.is_exact
+    return finished_drawing(trials, part, texts.name, title, caption, figure)
 
 
 def title_of(trials: Trials, part: Slice, kind: str) -> str:
@@ -96,7 +102,8 @@ def foot_of(trials: Trials) -> str:
     """What a figure must say if it stands alone."""
     validation, test = (settings_of(trials.points[0]).get(f"data.{part}_split") for part in ("validation", "test"))
     return (
-        "training examples: a pass of their own in inference mode, by the labels trained on; test labels are clean"
+        "training examples: a pass of their own in inference mode"
+        + ", by the labels trained on; test labels are clean" * _has_labels(trials)
         + "\nlines: means over seeds, bands: smallest to largest" * _has_bands(trials)
         + "\non the way the test is of the validation part, at the end of the test part" * (validation != test)
     )
@@ -104,7 +111,7 @@ def foot_of(trials: Trials) -> str:
 
 def finished_drawing(trials: Trials, part: Slice, name: str, title: str, caption: str, figure: Figure) -> Drawing:
     source = trials.points[0].experiment.paper.citation.partition(",")[0]
-    whole = caption + BANDS * _has_bands(trials) + _notes(trials) + f" ({source}.)"
+    whole = caption + LABELLED * _has_labels(trials) + BANDS * _has_bands(trials) + _notes(trials) + f" ({source}.)"
     return Drawing(f"{name}_{trials.slug}{part.slug}", title, whole, figure, frozenset([trials.name]))
 
 
@@ -123,6 +130,10 @@ def _notes(trials: Trials) -> str:
             f" Not finished: {left} runs." if left else "",
         )
     )
+
+
+def _has_labels(trials: Trials) -> bool:
+    return isinstance(trials.points[0].experiment.data, SmallImages)
 
 
 def _has_bands(trials: Trials) -> bool:

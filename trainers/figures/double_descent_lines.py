@@ -218,7 +218,7 @@ def short(count: int) -> str:
 
 def _draw_keys(keys: Sequence[Axes], lines: Sequence[Line], axis: Axis, name: str) -> None:
     """Left the lowest test value, the peak (`peak`) and the last value; right where training examples are fitted."""
-    quantity = QUANTITIES[name]
+    quantity, has_thresholds = QUANTITIES[name], name == "top1"
     tested, trained = [], []
     for line, color in zip(lines, colors(len(lines))):
         look = {"color": color} | STYLES[0]
@@ -227,22 +227,24 @@ def _draw_keys(keys: Sequence[Axes], lines: Sequence[Line], axis: Axis, name: st
         if curve is not None:
             top = peak(curve, CLEAR if name == "top1" else 0.0)
             picked = [int(curve.mean.argmin()), *([top[1]] if top else [])]
-            texts = [f"{curve.mean[p]:.{quantity.digits}f} at {short_x(curve.steps[p])}" for p in picked]
-            cells = [texts[0], texts[1] if top else "–", f"{curve.mean[-1]:.{quantity.digits}f}"]
+            texts = [f"{quantity.written(curve.mean[p])} at {short_x(curve.steps[p])}" for p in picked]
+            cells = [texts[0], texts[1] if top else "–", quantity.written(curve.mean[-1])]
         tested.append(KeyRow(look, (line.text, line.seeds, *cells)))
         curve = line.first("fit", name)
-        last = "–" if curve is None else f"{curve.mean[-1]:.{quantity.digits}f}"
+        first, last = ("–", "–") if curve is None else (quantity.written(curve.mean[place]) for place in (0, -1))
         places = [line.fitted(error, axis) for error in THRESHOLDS]
         if line.exact is not None:
             places[1] = line.exact
         places = ["–" if place is None else short_x(place) for place in places]
-        trained.append(KeyRow(look, (line.text, *places, last)))
+        trained.append(KeyRow(look, (line.text, *(places if has_thresholds else ["", first]), last)))
     width, bound = keys[0].get_xlim()[1], "up to" if axis.is_harder else "from"
     header = (quantity.label, "seeds", "lowest", "peak", "last")
     style.draw_key(keys[0], header, tested, [width * end for end in (0.41, 0.65, 0.87, 1.0)])
     bounds = [f"error ≤ {error:g} % {bound}" for error in THRESHOLDS]
     if any(line.exact is not None for line in lines):
         bounds[1] = "D = n at"
+    if not has_thresholds:
+        bounds = ["", "first"]
     header = (f"training, over {axis.symbol}", *bounds, "last")
     style.draw_key(keys[1], header, trained, [width * end for end in (0.58, 0.84, 1.0)])
 

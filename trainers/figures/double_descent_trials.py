@@ -29,6 +29,10 @@ class Quantity(NamedTuple):
     change: Callable[[float], float] = float
     digits: int = 2
 
+    def written(self, value: float) -> str:
+        """With so many decimals, or with one where the number is a large one."""
+        return f"{value:.{self.digits if value < 100 else 1}f}"
+
 
 QUANTITIES = {
     "top1": Quantity("error (%)", error_percent),
