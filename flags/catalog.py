@@ -15,10 +15,18 @@ from flags.recipe import Experiment
 Data = Literal["paper", "sample", "synthetic"]
 
 # Modules of `flags` that register experiments, in the order of --list_experiments.
-PAPERS = ("resnet", "efficientnet", "sha_rnn", "double_descent", "double_descent_features")
+PAPERS = (
+    "resnet",
+    "efficientnet",
+    "sha_rnn",
+    "double_descent",
+    "double_descent_translation",
+    "double_descent_features",
+)
 SYNTHETIC = {
     "classification": "random images and labels",
     "language_modelling": "random text",
+    "translation": "pairs of random words, the target's in reverse order",
     "least_squares": "random images and labels",
     "regression": "random numbers",
 }

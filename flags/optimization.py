@@ -244,9 +244,13 @@ class DynamicDrop:
 class WarmUpInverseSquareRoot:
     """Update s, counted from 1, has lr * min(s / w, sqrt(w / s)), w = warmup_steps (Vaswani et al. 2017, 5.3)."""
 
-    lr: float  # the largest, at the end of the warm-up
+    lr: float | None  # the largest, at the end of the warm-up; none: the source's, 1 / sqrt(model.d_model * w)
     warmup_steps: int
 
     def __post_init__(self) -> None:
-        require(self.lr > 0, f"schedule.lr={self.lr}: must be positive")
+        require(self.lr is None or self.lr > 0, f"schedule.lr={self.lr}: must be positive, or none")
         require(self.warmup_steps >= 1, f"schedule.warmup_steps={self.warmup_steps}: must be 1 or more")
+
+    def of_width(self, d_model: int) -> WarmUpInverseSquareRoot:
+        """The same with the source's rate for that width in place of none: d_model^-0.5 min(s^-0.5, s w^-1.5)."""
+        return dataclasses.replace(self, lr=(d_model * self.warmup_steps) ** -0.5) if self.lr is None else self

@@ -58,14 +58,15 @@ class Model:
 class Train:
     """How long, how much at once, and how often the run reports, evaluates and saves. `*_every` count steps.
 
-    `global_batch` counts images, or the lanes of a text. Exactly one of `epochs` and `steps` is given. `micro_batches`
-    splits what a replica sees in a step into that many passes whose gradients add up. `batch_norm_batch` makes them
-    more, so that batch norm never averages over more examples than that: what a replica of the paper's machine saw.
-    `ema_decay` 0 keeps no weight average; its effective value at step t is min(ema_decay, (1 + t) / (10 + t)). With
-    `exact_bn_statistics` the moving statistics of batch norm are replaced, when training ends, by averages over one
-    epoch of training batches. With `evals_per_decade` n there are evaluations after 10^(i / n) updates, i = 0, 1, ...,
-    rounded, in place of every `eval_every`. With `measure_fit` every evaluation, and that at the end, also takes in the
-    training examples, not augmented and in inference mode.
+    `global_batch` counts images, the lanes of a text, or the subwords that pairs of sentences take; so does
+    `eval_batch`, but that lanes in evaluation have fields of their own. Exactly one of `epochs` and `steps` is given.
+    `micro_batches` splits what a replica sees in a step into that many passes whose gradients add up.
+    `batch_norm_batch` makes them more, so that batch norm never averages over more examples than that: what a replica
+    of the paper's machine saw. `ema_decay` 0 keeps no weight average; its effective value at step t is min(ema_decay,
+    (1 + t) / (10 + t)). With `exact_bn_statistics` the moving statistics of batch norm are replaced, when training
+    ends, by averages over one epoch of training batches. With `evals_per_decade` n there are evaluations after
+    10^(i / n) updates, i = 0, 1, ..., rounded, in place of every `eval_every`. With `measure_fit` every evaluation, and
+    that at the end, also takes in the training examples, not augmented and in inference mode.
     """
 
     global_batch: int
@@ -144,6 +145,14 @@ NOT_FOR_TEXT = {  # fields of `Train` that mean nothing to a language model -> w
 }
 
 
+NOT_FOR_SENTENCES = {  # the same of translation
+    "micro_batches": "pairs of a step differ in length; if memory is short, lower train.global_batch (fewer subwords) "
+    "or data.max_length",
+    "batch_norm_batch": "a Transformer has no batch norm",
+    "exact_bn_statistics": "a Transformer has no batch norm",
+}
+
+
 NOT_SOLVED = {  # what changes the steps or the examples of training -> its value where a head is solved for
     "train.steps": 1,
     "train.label_smoothing": 0.0,
@@ -191,7 +200,16 @@ class Experiment:
             "and not be the test split",
         )
         if isinstance(self.data, Text):
-            self._check_text()
+            self._check_left_out(NOT_FOR_TEXT)
+        if isinstance(self.data, Sentences):
+            self._check_left_out(NOT_FOR_SENTENCES)
+        if not isinstance(self.data, Images) and isinstance(self.schedule, Stepwise):
+            self._check_stepwise()
+        if isinstance(self.schedule, WarmUpInverseSquareRoot):
+            require(
+                self.schedule.lr is not None or hasattr(self.model, "d_model"),
+                "schedule.lr=none: the rate follows model.d_model, which this model has not. Give a number.",
+            )
         if isinstance(self.data, Images):
             self._check_images()
         if self.task == "least_squares":
@@ -200,6 +218,13 @@ class Experiment:
             self._check_linear_data()
         if isinstance(self.schedule, WarmUp) and self.schedule.second_pass_epochs > 0:
             self._check_second_pass()
+
+    @property
+    def rate(self) -> Any:
+        """The schedule, with the rate that follows from the model's width where it names none."""
+        if isinstance(self.schedule, WarmUpInverseSquareRoot):
+            return self.schedule.of_width(getattr(self.model, "d_model", 1))
+        return self.schedule
 
     @property
     def _has_held_out(self) -> bool:
@@ -225,16 +250,17 @@ class Experiment:
             f"schedule.drops=plateau watches data.validation_split={data.validation_split}: it must be given",
         )
 
-    def _check_text(self) -> None:
-        for field, why in NOT_FOR_TEXT.items():
+    def _check_left_out(self, fields: Mapping[str, str]) -> None:
+        for field, why in fields.items():
             value, default = getattr(self.train, field), getattr(Train, field)
             require(value == default, f"train.{field}={value}: {why}. Leave it at {str(default).lower()}.")
-        if isinstance(self.schedule, Stepwise):
-            require(
-                self.schedule.drops != "plateau" and self.schedule.warmup_lr is None,
-                "schedule.drops=plateau and schedule.warmup_lr watch the top-1 of images, which a language model has "
-                "not. Set schedule.drops=boundaries and schedule.warmup_lr=none.",
-            )
+
+    def _check_stepwise(self) -> None:
+        require(
+            self.schedule.drops != "plateau" and self.schedule.warmup_lr is None,
+            "schedule.drops=plateau and schedule.warmup_lr watch the top-1 of images, which there is "
+            "not here. Set schedule.drops=boundaries and schedule.warmup_lr=none.",
+        )
 
     def _check_least_squares(self) -> None:
         for field, value in NOT_SOLVED.items():

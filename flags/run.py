@@ -21,7 +21,7 @@ HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
 FINISHED = ("evaluate", "export", "predict", "generate", "report")  # modes that read what a run left in its folder
 TASKS_OF = {  # mode -> the only tasks that have it
     "predict": ("classification", "least_squares"),
-    "generate": ("language_modelling",),
+    "generate": ("language_modelling", "translation"),
     "benchmark": ("classification", "language_modelling", "translation", "regression"),
 }
 DOES = {
@@ -29,11 +29,14 @@ DOES = {
     "regression": "learns numbers from numbers; --mode=evaluate tests it",
     "classification": "classifies images; --mode=predict says what is on them",
     "language_modelling": "is a language model; --mode=generate lets it write",
+    "translation": "translates; --mode=generate --prompt=TEXT shows it at work",
 }
 NOT_AVERAGED = {  # tasks whose models give no class probabilities
     "language_modelling": "a language model",
+    "translation": "a translation model",
     "least_squares": "least squares, whose scores are no probabilities",
 }
+DRAWN = ("length", "temperature", "top_k", "top_p")  # how a text is drawn; a translation is searched for
 REPORT = os.path.join("runs", "report")  # where a report on several runs goes
 
 
@@ -153,7 +156,7 @@ def _bound(given: Mapping[str, Any], mode: str) -> Run:
     if "experiment" not in given:
         raise UserError("--experiment is missing. Name one, such as --experiment=effnet_b0. See --list_experiments.")
     run = _run(given)
-    _check_task(run)
+    _check_task(run, given)
     _check_recipes(run)
     return run
 
@@ -228,13 +231,28 @@ def _run(given: Mapping[str, Any]) -> Run:
     return Run(overrides=tuple(values.pop("set")), **values)
 
 
-def _check_task(run: Run) -> None:
+def _check_task(run: Run, given: Mapping[str, Any]) -> None:
     """A mode fits what the experiment does, and has what it needs."""
     task = catalog.get(run.experiment).task
     if task not in TASKS_OF.get(run.mode, (task,)):
         raise UserError(f"--mode={run.mode}: {run.experiment} {DOES[task]}.")
     if run.mode == "predict" and run.images is None:
         raise UserError("--mode=predict: --images is missing. Name the files: --images='photos/*.jpg', quoted.")
+    if run.mode == "generate" and task == "translation":
+        _check_translating(run, given)
+
+
+def _check_translating(run: Run, given: Mapping[str, Any]) -> None:
+    for name in DRAWN:
+        if name in given:
+            raise UserError(
+                f"--{name} means nothing for {run.experiment}, which searches for the likeliest translation. Leave it "
+                "out; --set=data.beam=4 searches wider."
+            )
+    if "prompt" not in given:
+        raise UserError(
+            "--mode=generate: --prompt is missing. Give what is to be translated, or --prompt=- for the lines of stdin."
+        )
 
 
 def _check_ensemble(members: Sequence[Run]) -> None:

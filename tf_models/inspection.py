@@ -9,14 +9,17 @@ import keras
 from keras import layers
 
 from tf_models.deep_graphs import deep_graphs
+from tf_models.layers.attention import CrossAttention, SelfAttention
 from tf_models.layers.boom import FoldChunks, quick_gelu
 from tf_models.layers.lstm import LSTM
 from tf_models.layers.memory_attention import MemoryAttention
+from tf_models.layers.positions import PositionedEmbedding
 from tf_models.layers.shortcut import ZeroPaddedIdentity
 from tf_models.layers.standardise import ScaleAndShift, Standardise
 from tf_models.layers.tied_embedding import TiedEmbedding
 from tf_models.random_features import RandomFeatures
 from tf_models.sha_rnn import CountRows
+from tf_models.transformer import AddAndNorm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +51,7 @@ class ShaRnnParameters:
 class LayerRow:
     """One layer: `parameters` counts all its weights, trained or not.
 
-    `output_shape` has None for the batch, and for the time of a language model; of several outputs it is the first's.
+    `output_shape` has None for the batch, and for the time of a text; of several outputs it is the first's.
     """
 
     name: str
@@ -76,42 +79,46 @@ def sha_rnn_parameters(model: keras.Model) -> ShaRnnParameters:
     return ShaRnnParameters(as_defined=as_defined, collapsed=as_defined - folded)
 
 
-def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> int:
+def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None, time: int = 1) -> int:
     """Counts the multiplications with a weight, each with its addition, that one example takes.
 
     That is convolutions and matrix products, padding counted like pixels; no biases, normalisation, activations or
     pooling. It is what the EfficientNet paper calls FLOPS.
 
-    Of a language model it is what one symbol takes with full memories, whose rows count as weights, once as keys and
+    Of a language model it is what `time` symbols take with full memories, whose rows count as weights, once as keys and
     once as values; of a split softmax all parts count. What is done once a step, such as value gates, does not.
+
+    Of a translation model it is what a source and a target of `time` symbols each take: every kernel counts once a
+    symbol, and in attention every query 2 time width: its products with all keys and values, hidden ones as well.
 
     Args:
         model: a functional model.
         input_shape: shape of one example; needed if the model was built for images of any size.
+        time: the symbols of an example's text, where the model reads text.
 
     Raises:
         ValueError: sizes are unknown, or a layer has weights that nobody here knows how to count.
     """
-    return sum(row.multiply_adds for row in layer_table(model, input_shape))
+    return sum(row.multiply_adds for row in layer_table(model, input_shape, time))
 
 
-def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> list[LayerRow]:
+def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None, time: int = 1) -> list[LayerRow]:
     """Lists the layers of `model` in order, those of models inside it too. Arguments and errors as `multiply_adds`."""
     if input_shape is not None and tuple(input_shape) != tuple(model.input.shape[1:]):
         with deep_graphs():
             model = keras.models.clone_model(model, input_tensors=keras.Input(tuple(input_shape)))
-    time = 1 if _reads_text(model) else None
+    known = time if _reads_text(model) else None
     rows = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            rows += layer_table(layer)
+            rows += layer_table(layer, time=time)
         elif not isinstance(layer, layers.InputLayer):
             row = LayerRow(
                 name=layer.name,
                 type=type(layer).__name__,
                 output_shape=_list(layer.output)[0].shape,
                 parameters=_size(layer.weights),
-                multiply_adds=_layer_multiply_adds(layer, time),
+                multiply_adds=_layer_multiply_adds(layer, known),
             )
             rows.append(row)
     return rows
@@ -130,8 +137,11 @@ def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4, tim
     head's), and the masks of dropout, which are as large as what they are multiplied with. States, scores and what is
     standardised take 4 bytes at least.
 
+    Of a translation model there are also, of every pair: attention's queries, keys, values and their mix, its weights
+    in float32 and as they are multiplied, what is standardised, and the scores of the target's symbols.
+
     Args:
-        time: the symbols of an example's segment, where the model is a language model.
+        time: the symbols of an example's segment, or of a source and of its translation.
 
     Raises:
         ValueError: sizes are unknown.
@@ -152,6 +162,7 @@ def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4, tim
 
 
 _KEEP_NOTHING = (
+    AddAndNorm,
     CountRows,
     FoldChunks,
     layers.Add,
@@ -163,7 +174,7 @@ _KEEP_NOTHING = (
     layers.ZeroPadding2D,
     ZeroPaddedIdentity,
 )
-_NORMS = (layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization, ScaleAndShift)
+_NORMS = (AddAndNorm, layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization, ScaleAndShift)
 
 
 def _layer_multiply_adds(layer: keras.Layer, time: int | None) -> int:
@@ -186,6 +197,11 @@ def _layer_multiply_adds(layer: keras.Layer, time: int | None) -> int:
         each = _size([layer.query_kernel]) + 2 * math.prod(memory.shape[1:])
     elif isinstance(layer, TiedEmbedding):
         each = _size([layer.embeddings, *([layer.tombstones] if layer.splits else [])])
+    elif isinstance(layer, PositionedEmbedding):
+        each = _size([layer.embeddings]) if _gives_scores(layer) else 0
+    elif isinstance(layer, (SelfAttention, CrossAttention)):
+        kernels = [weight for weight in layer.weights if len(weight.shape) == 2]
+        each = _size(kernels) + 2 * _elements(positions, layer.name, time) * layer.output.shape[-1]
     else:
         raise ValueError(f"layer {layer.name!r}: multiply_adds does not know how to count a {type(layer).__name__}")
     return each * _elements(positions, layer.name, time)
@@ -195,12 +211,13 @@ def _read_by_gradient(layer: keras.Layer) -> list:
     """What a layer's gradient reads of its inputs and outputs."""
     if isinstance(layer, Standardise) or _is_relu(layer):
         return _list(layer.output)
-    return _list(layer.input)
+    return [tensor for tensor in _list(layer.input) if tensor.dtype != "bool"]
 
 
 def _bytes_inside(layer: keras.Layer, time: int, element_bytes: int) -> int:
-    """What a language model's layer keeps of `time` symbols of an example, besides its inputs and outputs."""
+    """What a layer keeps of `time` symbols of an example's text, besides its inputs and outputs."""
     exact = max(element_bytes, 4)
+    twice = element_bytes + (exact if exact > element_bytes else 0)  # in float32, and as it is used
     masks = 1 if getattr(layer, "rate", 0) else 0  # of dropout
     if isinstance(layer, LSTM):
         return exact * time * 6 * layer.units
@@ -217,7 +234,19 @@ def _bytes_inside(layer: keras.Layer, time: int, element_bytes: int) -> int:
     if isinstance(layer, TiedEmbedding):
         scores = layer.splits[0] + len(layer.splits) if layer.splits else layer.num_symbols
         return time * (element_bytes * layer.width + exact * scores)
+    if isinstance(layer, AddAndNorm):
+        return twice * time * layer.output.shape[-1]
+    if isinstance(layer, (SelfAttention, CrossAttention)):
+        return time * (element_bytes * 4 * layer.output.shape[-1] + twice * layer.heads * time)
+    if isinstance(layer, PositionedEmbedding) and _gives_scores(layer):
+        also_embeds = len(layer.input.shape) == 2  # its first use
+        return time * (element_bytes * layer.width * also_embeds + exact * layer.num_symbols)
     return 0
+
+
+def _gives_scores(layer: PositionedEmbedding) -> bool:
+    """Whether an embedding also serves, or only serves, as the last layer."""
+    return any(node.arguments.kwargs.get("reverse") for node in layer._inbound_nodes)
 
 
 def _is_relu(layer: keras.Layer) -> bool:
@@ -225,8 +254,8 @@ def _is_relu(layer: keras.Layer) -> bool:
 
 
 def _reads_text(model: keras.Model) -> bool:
-    """Whether it is a language model: its time is not known, and counts are of one symbol."""
-    return any(tensor.name == "tokens" for tensor in model.inputs)
+    """Whether it is a language or a translation model, whose time is not known."""
+    return any(tensor.name in ("tokens", "target") for tensor in model.inputs)
 
 
 def _of_type(model: keras.Model, kind: type) -> list:

@@ -3,7 +3,8 @@
 Three things are measured in turn, window by window, so that a machine whose speed drifts treats them alike: the loop
 on real input; the loop on one batch again and again; and a bare compiled step on that same batch, called from Python,
 with what the recipe asks of a step (forward, backward, L2, clipping, update, weight average) and nothing else. Speed
-is in examples a second, or in bytes or words of a text, whose one batch is a segment of full length.
+is in examples a second, or in bytes or words of a text, whose one batch is a segment of full length, or in the
+subwords of translations.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from flags.run import Run
 from tf_models.layers import noise
 from trainers import strategy as strategies
 from trainers.build import build_loop, build_state
-from trainers.data import segments
 from trainers.loop import is_decayed
 from trainers.session import Session, open_session
 from trainers.state import TrainState
@@ -64,19 +64,20 @@ def measure(session: Session) -> dict[str, float | int | str]:
         }
     )
     units = f"{session.task.unit}s"
-    batch = session.recipe.train.global_batch
+    replicas = session.strategy.num_replicas_in_sync
+    of_same = session.task.units_of_same_batch(replicas)
     median = {name: statistics.median(times) for name, times in seconds.items()}
     speeds = [seen / taken for seen, taken in zip(real.units_per_step[-WINDOWS:], seconds["loop"])]
     return {
         "experiment": session.recipe.name,
         "data": session.data,
         "precision": session.precision,
-        "replicas": session.strategy.num_replicas_in_sync,
-        "global_batch": batch,
+        "replicas": replicas,
+        "global_batch": session.recipe.train.global_batch,
         f"{units}_per_second": statistics.median(speeds),
         "step_seconds": median["loop"],
-        f"{units}_per_second_same_batch": batch * _longest(session) / median["same"],
-        f"{units}_per_second_bare_step": batch * _longest(session) / median["bare"],
+        f"{units}_per_second_same_batch": of_same / median["same"],
+        f"{units}_per_second_bare_step": of_same / median["bare"],
         "loop_share": statistics.median(bare / same for bare, same in zip(seconds["bare"], seconds["same"])),
         f"input_{units}_per_second": _mean_units(session) / _input_seconds(session),
         "seconds_to_first_step": seconds_to_first_step,
@@ -111,13 +112,6 @@ class RealInput:
         return steps
 
 
-def _longest(session: Session) -> int:
-    """Symbols of a segment of full length; an image counts 1."""
-    if session.recipe.task == "language_modelling":
-        return min(session.recipe.data.segment_length, session.task.lanes.shape[1] - 1)
-    return 1
-
-
 def _mean_units(session: Session) -> float:
     """How many examples, bytes or words a step of the run sees."""
     return session.task.units(0, session.total_steps) / session.total_steps
@@ -125,13 +119,7 @@ def _mean_units(session: Session) -> float:
 
 def same_batch(session: Session) -> tf.data.Dataset:
     """One replica's first batch, held in memory; of a text a segment of full length."""
-    replica_batch = session.recipe.train.global_batch // session.strategy.num_replicas_in_sync
-    context = tf.distribute.InputContext()
-    if session.recipe.task == "language_modelling":
-        lanes = session.task.lanes[:replica_batch, : _longest(session) + 1]
-        one = segments.fixed_segments(lanes.shape[1], _longest(session))
-        return segments.batches(lanes, one, context=context).cache()
-    return session.task.training_batches(0, replica_batch, context).take(1).cache()
+    return session.task.same_batch(session.strategy.num_replicas_in_sync)
 
 
 def _bare_step(session: Session, state: TrainState) -> Callable:

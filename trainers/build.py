@@ -20,7 +20,6 @@ def build_state(session: Session) -> TrainState:
     with session.strategy.scope():
         model = session.task.build_model()
         schedule = session.build_schedule()
-        carries_state = session.recipe.task == "language_modelling"
         optimizer = build_optimizer(session.recipe.optimizer, schedule)
         optimizer.build(model.trainable_variables)
         return TrainState(
@@ -31,7 +30,9 @@ def build_state(session: Session) -> TrainState:
             if ema_decay
             else None,
             loss_scale=LossScale() if session.precision == "mixed_float16" else None,
-            carried=CarriedModel(session.strategy, model, session.recipe.train.global_batch) if carries_state else None,
+            carried=CarriedModel(session.strategy, model, session.recipe.train.global_batch)
+            if session.task.carries_state
+            else None,
         )
 
 
@@ -63,10 +64,3 @@ def first_inputs(session: Session, count: int = 64) -> tf.Tensor:
     if session.mean_image is not None:
         task = build_task(session.recipe, session.dataset, seed=session.run.seed)
     return next(iter(task.training_batches(0, count, tf.distribute.InputContext())))["image"]
-
-
-def first_passages(session: Session, count: int = 4) -> list[str]:
-    r"""What the first lanes of a text read in the first step; bytes that are no UTF-8 are shown as \xNN."""
-    length = int(session.task.segments.length[0])
-    passages = [session.dataset.decode(lane[:length]) for lane in session.task.lanes[:count]]
-    return [passage.decode("utf-8", "backslashreplace") for passage in passages]

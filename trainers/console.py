@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 
 PERCENT = ("top1", "top5", "waiting")
-RATES = ("examples_per_second", "bytes_per_second", "words_per_second")
-SHOWN = ("loss", "squared_error", "top1", "top5", "bpc", "perplexity", "lr", *RATES, "waiting")
+RATES = tuple(f"{unit}_per_second" for unit in ("examples", "bytes", "words", "tokens"))
+SHOWN = ("loss", "squared_error", "top1", "top5", "bpc", "nll", "perplexity", "lr", *RATES, "waiting")
 
 
 class Console:

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from flags.data import Sentences
 from flags.recipe import Experiment
 from flags.run import Run
 from tf_models import inspection
 from trainers import strategy as strategies
 from trainers.build import build_state
-from trainers.data import linear_data, sources, synthetic, text
-from trainers.session import Session, open_session
+from trainers.data import sources
+from trainers.session import IN_MEMORY, Session, open_session
 
 SHOWN_DECAYS = 3  # at either end of the run
 SHOWN_SEGMENTS = 12  # of each pass
@@ -26,6 +27,7 @@ METRICS = {  # of a paper's row -> how it is called and shown
     "top5_multi_scale": ("top-5, multi-scale", "{:.2%}"),
     "bpc": ("bits per character", "{:.3f}"),
     "perplexity": ("perplexity", "{:.2f}"),
+    "test_loss": ("test loss a token, unit not stated", "{:.2f}"),
 }
 
 
@@ -45,6 +47,8 @@ def collect(session: Session, state) -> dict:
 
     Of a language model multiply-adds are those of one symbol, and there are `unit` (byte or word), the passes with
     their steps and segments, the carried state of one lane, and of SHA-RNN the parameters as its author counts them.
+    Of a translation model they are those of a source and a target token; `pairs` of the training split are used, or
+    `num_train` of them where it is not there, and what an epoch takes is known when these are read: `epochs` is None.
     """
     recipe, model = session.recipe, state.model
     parameters = inspection.parameters(model)
@@ -59,13 +63,13 @@ def collect(session: Session, state) -> dict:
         "micro_batch": session.examples_at_once,
         "memory_mb": memory_mb(session, state),
         "steps": session.total_steps,
-        "epochs": session.total_steps / session.steps.per_epoch,
+        "epochs": None if math.isnan(session.steps.per_epoch) else session.total_steps / session.steps.per_epoch,
         "lr": {str(step): rate for step, _, rate in marks},
         "lr_labels": {str(step): label for step, label, _ in marks},
         "data": _data(session),
         "devices": strategies.describe(session.strategy, session.precision),
         "deviations": list(recipe.deviations),
-    } | (_text_facts(session, state) if recipe.task == "language_modelling" else {})
+    } | (FACTS[recipe.task](session, state) if recipe.task in FACTS else {})
 
 
 def memory_mb(session: Session, state) -> dict[str, float]:
@@ -76,7 +80,7 @@ def memory_mb(session: Session, state) -> dict[str, float]:
     way comes on top.
     """
     compute_bytes = 4 if session.precision == "float32" else 2
-    examples, time = session.examples_at_once, getattr(session.recipe.data, "segment_length", None)
+    examples, time = _at_once(session)
     parts = {
         "weights": _bytes(state.model.weights),
         "gradients": _bytes(state.model.trainable_weights),
@@ -87,6 +91,32 @@ def memory_mb(session: Session, state) -> dict[str, float]:
     if state.carried is not None:
         parts["carried_state"] = examples * _lane_bytes(state.model)
     return {name: size / 2**20 for name, size in (parts | {"total": sum(parts.values())}).items()}
+
+
+def _at_once(session: Session) -> tuple[int, int | None]:
+    """How many examples, lanes or pairs a device sees at once, and how many symbols of a text in each.
+
+    Of pairs it is as many as there are of the longest, each side of which takes them all.
+    """
+    data, most = session.recipe.data, session.examples_at_once
+    if isinstance(data, Sentences):
+        longest = min(data.max_length + 1, session.recipe.train.global_batch)  # with its end
+        return max(1, most // longest), longest
+    return most, getattr(data, "segment_length", None)
+
+
+def _pair_facts(session: Session, state) -> dict:
+    """What only a translation model has."""
+    data = session.recipe.data
+    there = session.dataset.num_pairs(data.train_split) if _data(session)["prepared"] else None
+    pairs, length = _at_once(session)
+    return {
+        "unit": session.task.unit,
+        "pairs": there if data.num_train is None else data.num_train,
+        "vocabulary": data.vocabulary,
+        "longest": length,
+        "micro_batch": pairs,
+    }
 
 
 def _text_facts(session: Session, state) -> dict:
@@ -112,6 +142,9 @@ def _text_facts(session: Session, state) -> dict:
     return facts
 
 
+FACTS = {"language_modelling": _text_facts, "translation": _pair_facts}  # task -> what only its models have
+
+
 def _lane_bytes(model: keras.Model) -> int:
     """The state that a language model carries along one lane."""
     return sum(math.prod(part.shape[1:]) * tf.as_dtype(part.dtype).size for part in model.input["state"].values())
@@ -124,7 +157,7 @@ def _bytes(variables) -> int:
 def _data(session: Session) -> dict:
     """The data set, whether it is there, and how to get it."""
     name, folder = session.recipe.data.name, session.run.data_dir
-    if name in (*synthetic.NAMES, text.SYNTHETIC, linear_data.NAME):
+    if name in IN_MEMORY:
         return {"name": name, "prepared": True, "how": "made in memory"}
     if sources.is_prepared(name, folder):
         return {"name": name, "prepared": True, "how": f"found in {sources.data_folder(folder)}"}
@@ -174,7 +207,10 @@ def _count_rows(facts: dict, paper: Mapping[str, float]) -> list[tuple[str, str,
 def _memory(recipe: Experiment, facts: dict) -> str:
     examples, cut = f"micro-batches of {facts['micro_batch']} examples", "--set=train.micro_batches=N cuts them"
     notes = {}
-    if "unit" in facts:
+    if "pairs" in facts:
+        examples = f"{facts['micro_batch']} pairs of {facts['longest']} subwords a side, the longest"
+        cut = "--set=train.global_batch=N takes fewer"
+    elif "unit" in facts:
         examples = f"{facts['micro_batch']} lanes of {recipe.data.segment_length:,} {facts['unit']}s"
         cut = "--set=train.global_batch=N makes them fewer"
         notes["carried_state"] = f"  ({facts['carried_state_mb_per_lane']:.3g} a lane)"
@@ -185,12 +221,18 @@ def _memory(recipe: Experiment, facts: dict) -> str:
 
 
 def _steps(session: Session, facts: dict) -> str:
-    """How long the run is; of a text also how it is cut into segments, one a step."""
+    """How long the run is; of a text also how it is cut into segments, one a step; of pairs how many there are."""
     batch = session.recipe.train.global_batch
     if "unit" not in facts:
         return (
             f"steps  {facts['steps']:,} of {session.task.units(0, 1)} examples: "
             f"{facts['epochs']:.1f} epochs of {session.task.examples_per_epoch:,}"
+        )
+    if "pairs" in facts:
+        pairs = "all" if facts["pairs"] is None else f"{facts['pairs']:,}"
+        return (
+            f"steps  {facts['steps']:,} of at most {batch:,} subwords a side, padding included: {pairs} pairs in a "
+            f"vocabulary of at most {facts['vocabulary']:,}"
         )
     unit = facts["unit"]
     heading = (

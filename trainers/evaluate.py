@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import sys
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -23,6 +24,7 @@ from trainers.session import Session, open_session
 from trainers.tasks.held_classification import HeldClassification
 from trainers.tasks.views import Views, log_mean
 from trainers.text_evaluation import TextEvaluation
+from trainers.translation_evaluation import TranslationEvaluation
 
 
 class Evaluation:
@@ -71,17 +73,31 @@ class Evaluation:
         return data, -(-examples.num_examples // global_batch)
 
 
+EVALUATIONS = {  # task -> the one way to evaluate its models; of the others, classifiers of images
+    "language_modelling": TextEvaluation,
+    "regression": RegressionEvaluation,
+    "translation": TranslationEvaluation,
+}
+
+
 def evaluation_by(
     protocol: str, session: Session, model: keras.Model
-) -> Evaluation | HeldEvaluation | TextEvaluation | RegressionEvaluation:
+) -> Evaluation | HeldEvaluation | TextEvaluation | RegressionEvaluation | TranslationEvaluation:
     """How a model is evaluated by one of its task's protocols; some tasks have but one."""
-    if session.recipe.task == "language_modelling":
-        return TextEvaluation(session, model)
-    if session.recipe.task == "regression":
-        return RegressionEvaluation(session, model)
+    if session.recipe.task in EVALUATIONS:
+        return EVALUATIONS[session.recipe.task](session, model)
     if isinstance(session.task, HeldClassification):
         return HeldEvaluation(session, model)
     return Evaluation(session, session.task.views(protocol, model))
+
+
+def at_the_end(session: Session, evaluation, split: str) -> tuple[dict[str, float], dict[str, Any]]:
+    """What of a split is found out once, when a model is finished: further metrics, and what is told besides."""
+    if isinstance(evaluation, TranslationEvaluation):
+        return evaluation.translate(split)
+    if session.task.unit == "byte":
+        return {}, {"compressors": compressors_on(session, split)}
+    return {}, {}
 
 
 def load_finished(session: Session) -> keras.Model:
@@ -140,9 +156,12 @@ def evaluate(run: Run) -> None:
     split = chosen_split(session)
     if run.ensemble:
         views = [member.task.views(how, load(member)) for member, how in zip(members, protocols)]
-        metrics = Evaluation(session, *views).run(split)
+        evaluation = Evaluation(session, *views)
     else:
-        metrics = evaluation_by(protocols[0], session, load(session)).run(split)
+        evaluation = evaluation_by(protocols[0], session, load(session))
+    metrics = evaluation.run(split)
+    further, told = at_the_end(session, evaluation, split)
+    metrics |= further
     names = [member.recipe.name for member in members]
     result = {
         "experiment": names[0],
@@ -150,6 +169,7 @@ def evaluate(run: Run) -> None:
         "split": split,
         "test_protocol": protocols[0],
         "metrics": metrics,
+        **told,
     }
     if run.ensemble:
         runs = zip(names, protocols, (str(member.folder.path) for member in members))
@@ -162,15 +182,26 @@ def evaluate(run: Run) -> None:
     print(f"{what} on {session.recipe.data.name}, {split}, {how} ({session.data} data)")
     for name, value in metrics.items():
         print(f"  {name:14} {value:.4f}" if isinstance(value, float) else f"  {name:14} {value}")
+    if "translations" in told:
+        print(shown_translations(told))
+
+
+def shown_translations(told: dict[str, Any]) -> str:
+    """How BLEU was computed, and some translations, as a person reads them."""
+    texts = (
+        f"  source       {one['source']}\n  ours         {one['ours']}\n  reference    {one['reference']}"
+        for one in told["translations"]
+    )
+    return "\n\n".join([f"  BLEU is      {told['bleu_signature']}", *texts])
 
 
 def evaluate_text(session: Session, model: keras.Model) -> None:
     """Prints the metrics of a language model on `--split`; of bytes, also what compressors make of the same bytes."""
     run, recipe, split = session.run, session.recipe, chosen_split(session)
-    metrics = TextEvaluation(session, model).run(split)
-    result = {"experiment": recipe.name, "data": session.data, "split": split, "metrics": metrics}
-    if session.task.unit == "byte":
-        result["compressors"] = compressors_on(session, split)
+    evaluation = TextEvaluation(session, model)
+    metrics = evaluation.run(split)
+    _, told = at_the_end(session, evaluation, split)
+    result = {"experiment": recipe.name, "data": session.data, "split": split, "metrics": metrics, **told}
     if run.json:
         print(json.dumps(result))
         return

@@ -13,7 +13,7 @@ import tensorflow as tf
 from flags.errors import RunError, UserError
 from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
-from trainers import text_export
+from trainers import text_export, translation_export
 from trainers.data import stream
 from trainers.evaluate import load_finished, load_imported
 from trainers.session import Session, open_session
@@ -52,11 +52,12 @@ def write_keras_model(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def write_saved_model(session: Session, model: keras.Model) -> float:
-    """Exports `model` into the run's folder; returns the largest difference of a probability to the live model.
+    """Exports `model` into the run's folder; returns the largest difference of an answer to the live model's.
 
-    The default signature takes `images`: encoded images ([batch] strings: JPEG, PNG, BMP or GIF, any sizes, gray or
-    colour) and returns `probabilities` [batch, classes], `class_ids` and `class_names` [batch, k], best first. It needs
-    nothing of this project and no Keras to load.
+    What is written needs nothing of this project and no Keras to load. A classifier's default signature takes `images`:
+    encoded images ([batch] strings: JPEG, PNG, BMP or GIF, any sizes, gray or colour) and returns `probabilities`
+    [batch, classes], `class_ids` and `class_names` [batch, k], best first. Those of texts are in `text_export` and
+    `translation_export`.
 
     Raises:
         RunError: what was written does not compute what the live model computes, or that is not finite.
@@ -65,14 +66,9 @@ def write_saved_model(session: Session, model: keras.Model) -> float:
     aside = target.with_name(".saved_model.writing")
     shutil.rmtree(aside, ignore_errors=True)
     live = single_device_copy(model)
-    if session.recipe.task == "language_modelling":
-        text_export.write(session, live, aside)
-        difference = text_export.check(session, live, aside)
-    elif session.recipe.task == "regression":
-        difference = _export_numbers(session, live, aside)
-    else:
-        _write(session, live, aside)
-        difference = _check(session, live, aside)
+    write, check = WAYS.get(session.recipe.task, (_write_classifier, _check_classifier))
+    write(session, live, aside)
+    difference = check(session, live, aside)
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
     return difference
@@ -98,7 +94,7 @@ def _in_float32(config):
     return config
 
 
-def _write(session: Session, model: keras.Model, path: pathlib.Path) -> None:
+def _write_classifier(session: Session, model: keras.Model, path: pathlib.Path) -> None:
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         "serving_default",
@@ -108,7 +104,7 @@ def _write(session: Session, model: keras.Model, path: pathlib.Path) -> None:
     archive.write_out(str(path), verbose=False)
 
 
-def _check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
+def _check_classifier(session: Session, model: keras.Model, path: pathlib.Path) -> float:
     """Loads what was written and compares it with the live model on real test images."""
     images = first_images(session, 8)
     served = tf.saved_model.load(str(path)).signatures["serving_default"](images=images)["probabilities"].numpy()
@@ -124,9 +120,13 @@ def _check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
     return difference
 
 
-def _export_numbers(session: Session, model: keras.Model, path: pathlib.Path) -> float:
-    """Writes a model of numbers, [batch, inputs] to [batch, 1]; returns by how much what was written differs."""
+def _write_regression(session: Session, model: keras.Model, path: pathlib.Path) -> None:
+    """Writes a model of numbers, [batch, inputs] to [batch, 1]."""
     model.export(str(path), verbose=False)
+
+
+def _check_regression(session: Session, model: keras.Model, path: pathlib.Path) -> float:
+    """Loads what was written and compares it with the live model on test inputs."""
     inputs = tf.constant(session.dataset.split(session.recipe.data.test_split).inputs[:8])
     written, live = tf.saved_model.load(str(path)), model(inputs)
     if not np.isfinite(live).all():
@@ -138,6 +138,13 @@ def _export_numbers(session: Session, model: keras.Model, path: pathlib.Path) ->
     if not difference < 1e-5 * max(1.0, float(np.max(np.abs(live)))):
         raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")
     return difference
+
+
+WAYS = {  # task -> how its models are written and checked; of the others, classifiers of images
+    "language_modelling": (text_export.write, text_export.check),
+    "translation": (translation_export.write, translation_export.check),
+    "regression": (_write_regression, _check_regression),
+}
 
 
 def first_images(session: Session, count: int) -> tf.Tensor:

@@ -3,6 +3,7 @@
 config.json      the whole recipe as run, versions, seed, git commit, command line
 metrics.jsonl    one line per logged step
 results.json     at the end
+vocabulary.model the subwords of a translation (SentencePiece)
 mean_image.npy   what is subtracted from every input, in recipes with a mean image
 labels.npz       of training images held in memory: which are used, their labels, true and as trained on
 predictions.npz  of the same recipes: the class found for every test image
@@ -38,6 +39,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
         self.results = self.path / "results.json"
+        self.vocabulary = self.path / "vocabulary.model"
         self.mean_image = self.path / "mean_image.npy"
         self.labels = self.path / "labels.npz"
         self.predictions = self.path / "predictions.npz"

@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from flags.data import LinearData
+from flags.data import Images, LinearData, Sentences, Text
 from flags.errors import UserError
 from flags.recipe import Experiment
 from flags.run import Run
 from trainers import strategy as strategies
-from trainers.data import linear_data, mean_image, sources, synthetic, text
+from trainers.data import linear_data, mean_image, sources, synthetic, text, translation
 from trainers.optimizers.no_schedule import NoSchedule
 from trainers.optimizers.schedules import Schedule, build_schedule
 from trainers.run_folder import RunFolder
 from trainers.tasks import build_task
+from trainers.tasks.task import Task
 from trainers.windows import Steps
 
 SAMPLE_BANNER = """\
@@ -36,12 +38,12 @@ class Session:
     run: Run
     data: str  # "paper", "sample" or "synthetic": which variant of the recipe this is
     recipe: Experiment
-    dataset: sources.DataSet | synthetic.SyntheticDataSet | text.TextDataSet
+    dataset: sources.DataSet | synthetic.SyntheticDataSet | text.TextDataSet | translation.TranslationDataSet
     mean_image: np.ndarray | None  # what is subtracted from every input: [resolution, resolution, 3], float32
     strategy: tf.distribute.Strategy
     precision: str
     jit_compile: bool
-    task: object
+    task: Task
 
     @property
     def steps(self) -> Steps:
@@ -61,7 +63,7 @@ class Session:
         if self.recipe.schedule is None:
             return NoSchedule()
         return build_schedule(
-            self.recipe.schedule,
+            self.recipe.rate,
             global_batch=self.recipe.train.global_batch,
             steps_per_epoch=self.steps.per_epoch,
             second_pass_step=self.steps.first_pass,
@@ -106,7 +108,7 @@ def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strateg
         data = choose_data(run, quiet=not strategies.is_chief(strategy))
     recipe = run.recipe_for(data)
     dataset = open_data(run, recipe, dry=dry)
-    task = build_task(recipe, dataset, seed=run.seed)
+    task = build_task(recipe, dataset, seed=run.seed, kept=None if dry else kept_folder(run, data), is_dry=dry)
     task.check_batches(strategy.num_replicas_in_sync)
     if not dry:
         task.check_splits()
@@ -121,7 +123,7 @@ def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strateg
         mean_image=mean,
         strategy=strategy,
         precision=strategies.set_precision(run.precision, strategy),
-        jit_compile=choose_jit_compile(run, recipe, strategy),
+        jit_compile=choose_jit_compile(run, task, strategy),
         task=task,
     )
 
@@ -148,33 +150,58 @@ def choose_data(run: Run, *, quiet: bool = False) -> str:
     return "sample"
 
 
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """How data sets of one kind are opened: prepared, as they are declared, and made up, which have these names."""
+
+    prepared: Callable
+    declared: Callable
+    made_up: Callable
+    names: tuple[str, ...]
+
+
+KINDS = {
+    Images: Kind(sources.open_dataset, sources.declared, synthetic.open_synthetic, synthetic.NAMES),
+    Text: Kind(text.open_text, text.declared_text, lambda _, seed: text.open_synthetic(seed=seed), (text.SYNTHETIC,)),
+    Sentences: Kind(
+        translation.open_translation,
+        translation.declared_translation,
+        lambda _, seed: translation.open_synthetic(seed=seed),
+        (translation.SYNTHETIC,),
+    ),
+}
+IN_MEMORY = (linear_data.NAME, *(name for kind in KINDS.values() for name in kind.names))
+
+
 def open_data(run: Run, recipe: Experiment, *, dry: bool):
     """The data set of a recipe; downloaded and prepared first if the user allowed that."""
-    name, reads_text = recipe.data.name, recipe.task == "language_modelling"
-    if name == text.SYNTHETIC:
-        return text.open_synthetic(seed=run.seed)
+    name = recipe.data.name
     if isinstance(recipe.data, LinearData):
         return linear_data.LinearDataSet(recipe.data, seed=run.seed)
-    if name in synthetic.NAMES:
-        return synthetic.open_synthetic(name, seed=run.seed)
+    kind = next(kind for group, kind in KINDS.items() if isinstance(recipe.data, group))
+    if name in kind.names:
+        return kind.made_up(name, seed=run.seed)
     if dry and not sources.is_prepared(name, run.data_dir) and name not in sources.SAMPLES:
-        return (text.declared_text if reads_text else sources.declared)(name, run.data_dir)
-    return (text.open_text if reads_text else sources.open_dataset)(name, run.data_dir, run.download)
+        return kind.declared(name, run.data_dir)
+    return kind.prepared(name, run.data_dir, run.download)
 
 
-def choose_jit_compile(run: Run, recipe: Experiment, strategy: tf.distribute.Strategy) -> bool:
-    """Whether XLA compiles a step: never that of a language model, whose segments vary in length.
+def kept_folder(run: Run, data: str) -> RunFolder | None:
+    """The folder of the run that is gone on with, or looked at; None where there is none, or weights come with it."""
+    folder = RunFolder(run.folder_for(data))
+    return folder if folder.config.exists() and run.mode != "benchmark" and not run.init_from else None
+
+
+def choose_jit_compile(run: Run, task: Task, strategy: tf.distribute.Strategy) -> bool:
+    """Whether XLA compiles a step: never one of a task that speaks against it.
 
     Raises:
         UserError: the user asks for it there.
     """
-    if recipe.task != "language_modelling":
+    if task.no_xla is None:
         return strategies.jit_compile(run.jit_compile, strategy)
     if run.jit_compile == "on":
-        raise UserError(
-            f"--jit_compile=on: {recipe.name}'s segments vary in length, and XLA would compile each length anew (and "
-            "not cuDNN's LSTM at all). Leave --jit_compile out."
-        )
+        raise UserError(f"--jit_compile=on: {task.recipe.name}'s {task.no_xla}. Leave --jit_compile out.")
     return False
 
 

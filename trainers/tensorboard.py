@@ -53,6 +53,12 @@ class TensorBoard:
         with self._writers["train"].as_default(step):
             tf.summary.text("inputs", "\n\n".join(f"~~~~\n{passage}\n~~~~" for passage in passages))
 
+    def translations(self, translations: Sequence[Mapping[str, str]], step: int) -> None:
+        """Some sources, with what was made of them and what they are in the reference."""
+        with self._writers["eval"].as_default(step):
+            texts = ["\n".join(f"{side:9}  {text}" for side, text in one.items()) for one in translations]
+            tf.summary.text("translations", "\n\n".join(f"~~~~\n{text}\n~~~~" for text in texts))
+
     def flush(self) -> None:
         for writer in self._writers.values():
             writer.flush()

@@ -17,10 +17,10 @@ from flags.run import Run
 from tf_models import inspection
 from trainers import strategy as strategies
 from trainers.bn_statistics import exact_statistics
-from trainers.build import build_loop, build_state, first_inputs, first_passages, training_data
+from trainers.build import build_loop, build_state, first_inputs, training_data
 from trainers.checkpoints import Checkpoints, DamagedCheckpoint
 from trainers.console import Console, duration
-from trainers.evaluate import Evaluation, compressors_on, evaluation_by
+from trainers.evaluate import Evaluation, at_the_end, evaluation_by, shown_translations
 from trainers.export import write_keras_model, write_saved_model
 from trainers.files import write_json, write_npz
 from trainers.least_squares import solve_head
@@ -91,10 +91,10 @@ class Training:
             self._board.recipe(self._recipe)
             if isinstance(self._recipe.data, Images):
                 self._board.inputs(first_inputs(self._session), 0)
-            elif self._recipe.task == "language_modelling":
-                self._board.passages(first_passages(self._session), 0)
+            elif passages := self._session.task.passages():
+                self._board.passages(passages, 0)
         if self._step < self._session.total_steps:
-            (self._solve if self._recipe.task == "least_squares" else self._train)()
+            (self._solve if self._session.task.is_solved else self._train)()
         self._finish()
 
     # Starting
@@ -255,8 +255,9 @@ class Training:
 
     def _report(self, step: int, split: str, numbers: dict[str, float]) -> None:
         if self._session.is_chief:
-            self._console.report(step, split, numbers)
             task = self._session.task
+            numbers = task.completed(numbers)
+            self._console.report(step, split, numbers)
             seen = {"seconds": round(self._seconds, 3), f"{task.unit}s": task.units(0, step)}
             self._folder.log(step, split, numbers | seen)
             self._board.scalars(step, split, numbers)
@@ -310,8 +311,9 @@ class Training:
         selected = session.total_steps
         if self._recipe.train.select == "best":
             selected = self._restore_best()
-        test = functools.partial(self._tests().run, self._recipe.data.test_split)
-        others = {}  # by the names of OTHER_METRICS, and the compressors' bits per character
+        tests, split = self._tests(), self._recipe.data.test_split
+        test = functools.partial(tests.run, split)
+        others = {}  # by the names of OTHER_METRICS, and what `at_the_end` tells
         if self._state.average is not None:
             others["metrics_without_average"] = test()
         with contextlib.ExitStack() as stack:
@@ -325,20 +327,23 @@ class Training:
                 others |= self._fit()
             if not session.is_chief:
                 return
+            further, told = at_the_end(session, tests, split)
+            metrics |= further
+            others |= told
             write_keras_model(model, self._folder.keras_model)
             difference = write_saved_model(session, model) if session.run.export else None
-        if session.task.unit == "byte":
-            others["compressors"] = compressors_on(session, self._recipe.data.test_split)
+        if "translations" in told:
+            self._board.translations(told["translations"], selected)
         results = self._results(selected, metrics, others)
         write_json(self._folder.results, results)
         self._board.close()
         self._summarise(results, difference)
 
     def _fit(self) -> dict[str, dict]:
-        """How the training examples are fitted, and what is to be known of them; classes of the test split are kept."""
+        """How the training examples are fitted; classes of the test split are kept."""
         if self._session.is_chief and isinstance(self._recipe.data, SmallImages):
             write_npz(self._folder.predictions, self._evaluation.predictions(self._recipe.data.test_split))
-        return {"fit": self._evaluation.fit(), **self._session.task.facts}
+        return {"fit": self._evaluation.fit()}
 
     def _tests(self) -> Evaluation:
         """The evaluation at the end; where it is that on the way, what was compiled there serves again."""
@@ -355,6 +360,7 @@ class Training:
             "metrics": metrics,
             "test_protocol": self._session.task.test_protocol,
             **others,
+            **self._session.task.facts,
             "selected_step": selected,
             "paper": {"citation": recipe.paper.citation, "row": recipe.paper.row, **recipe.paper.numbers},
             "deviations": list(recipe.deviations),
@@ -366,7 +372,7 @@ class Training:
 
     def _summarise(self, results: dict, difference: float | None) -> None:
         recipe, folder, metrics, paper = self._recipe, self._folder, results["metrics"], results["paper"]
-        names, units = self._session.task.metric_names, f"{self._session.task.unit}s"
+        names, units = self._session.task.result_names, f"{self._session.task.unit}s"
         measured = _shown(metrics, names)
         printed = ", ".join(f"{name} {paper[name]:.3f}" for name in names if name in paper)
         printed = f"{printed} on its own data" if printed else "no number"
@@ -379,6 +385,7 @@ class Training:
             clean = results["fit"].get("top1_clean")
             by_true = "" if clean is None else f"; top1 by the true labels {clean:.4f}"
             fit = f"  on training  {_shown(results['fit'], names)}{by_true}\n"
+        translations = f"{shown_translations(results)}\n" if "translations" in results else ""
         saved = ""
         if difference is not None:
             saved = (
@@ -389,6 +396,7 @@ class Training:
             f"({metrics[units]:,} {units}, {results['steps']} steps, {duration(results['seconds'])})\n"
             f"{others}"
             f"{fit}"
+            f"{translations}"
             f"  the paper   {printed} ({recipe.paper.row})\n"
             f"  curves      tensorboard --logdir {folder.path}\n"
             f"{saved}"
@@ -398,4 +406,4 @@ class Training:
 
 
 def _shown(metrics: dict[str, float], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {metrics[name]:.4f}" for name in names)
+    return ", ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)

@@ -164,3 +164,87 @@ def test_of_a_split_softmax_the_scores_of_the_head_are_kept():
 def test_activations_of_a_language_model_need_a_time():
     with pytest.raises(ValueError, match="time=None: must be given, for 'sha_rnn' reads segments of any length"):
         inspection.activation_bytes(language_model(), batch=1)
+
+
+SIDES = {"decoder": 2, "none": 3}  # embeddings that there are
+
+
+def translation_model(**options):
+    """Two layers a side, with the numbers above: symbols, width, the feed-forward layers' middle; two heads."""
+    sizes = {"d_model": D, "layers": 2, "heads": 2, "feed_forward": H}
+    return tf_models.build_model("transformer", num_classes=V, **(sizes | options))
+
+
+@pytest.mark.parametrize("d", [8, 64])
+@pytest.mark.parametrize("shared", SIDES)
+def test_parameters_of_a_transformer_are_those_of_the_formula(d, shared):
+    model = translation_model(d_model=d, layers=6, heads=8, feed_forward=None, shared_embeddings=shared)
+    assert inspection.parameters(model).total == 168 * d**2 + 192 * d + SIDES[shared] * V * d
+    assert sum(row.parameters for row in inspection.layer_table(model)) == inspection.parameters(model).total
+
+
+@pytest.mark.parametrize("time", [1, T])
+@pytest.mark.parametrize("shared", SIDES)
+def test_multiply_adds_of_a_transformer_are_those_of_a_pair_of_texts(time, shared):
+    rows = inspection.layer_table(translation_model(shared_embeddings=shared), time=time)
+    attention = time * (4 * D**2 + 2 * time * D)  # four kernels; scores and mixing
+    scores = "target_embedding" if shared == "decoder" else "output_embedding"
+    assert {row.name: row.multiply_adds for row in rows if row.multiply_adds} == {
+        scores: time * V * D,
+        **{
+            f"{side}{layer}_{part}": count
+            for layer in (0, 1)
+            for side, part, count in (
+                ("encoder", "attention", attention),
+                ("encoder", "expand", time * D * H),
+                ("encoder", "fold", time * H * D),
+                ("decoder", "attention", attention),
+                ("decoder", "source_attention", attention),
+                ("decoder", "expand", time * D * H),
+                ("decoder", "fold", time * H * D),
+            )
+        },
+    }
+
+
+def test_multiply_adds_of_the_whole_transformer_are_168_d_squared_and_its_attention_and_scores():
+    d, model = 16, translation_model(d_model=16, layers=6, heads=8, feed_forward=None)
+    for time in (1, T):
+        each = 168 * d**2 + 18 * 2 * time * d + V * d
+        assert inspection.multiply_adds(model, time=time) == time * each
+
+
+def test_a_text_twice_as_long_takes_twice_the_multiply_adds_of_a_language_model():
+    assert inspection.multiply_adds(language_model(), time=2) == 2 * inspection.multiply_adds(language_model())
+
+
+def test_counts_of_a_saved_transformer_are_the_same(tmp_path):
+    model = translation_model()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert inspection.layer_table(loaded) == inspection.layer_table(model)
+    assert inspection.activation_bytes(loaded, 1, time=T) == inspection.activation_bytes(model, 1, time=T)
+
+
+# What the kernel reads; queries, keys, values, mix; weights of two heads; what the norm after it standardised.
+OF_ATTENTION = D + 4 * D + 2 * T + D
+OF_FEED_FORWARD = D + H + D  # what the first layer reads; what the second does; standardised
+
+
+@pytest.mark.parametrize("shared", SIDES)
+def test_activations_of_a_transformer_are_counted_by_hand(shared):
+    of_a_symbol = 2 * (3 * OF_ATTENTION + 2 * OF_FEED_FORWARD)
+    of_a_symbol += 2 + D + D + V  # symbols of either side; the encoder's output; the decoder's, and its scores
+    counted = inspection.activation_bytes(translation_model(shared_embeddings=shared), batch=3, time=T)
+    assert counted == 3 * 4 * T * of_a_symbol
+
+
+def test_a_transformer_keeps_weights_and_what_is_standardised_in_float32_too():
+    whole, half = (inspection.activation_bytes(translation_model(), 1, size, T) for size in (4, 2))
+    twice = 2 * (3 * (2 * T + D) + 2 * D)
+    assert half == whole / 2 + T * (4 * twice + 2 * V)
+
+
+def test_activations_of_a_transformer_need_a_time():
+    with pytest.raises(ValueError, match="time=None: must be given, for 'transformer' reads segments of any length"):
+        inspection.activation_bytes(translation_model(), batch=1)

@@ -8,9 +8,10 @@ import pytest
 
 from flags.run import parse
 from trainers.export import write_keras_model
-from trainers.generate import AT_ONCE, Screen
 from trainers.main import main
+from trainers.screen import Screen
 from trainers.session import open_session
+from trainers.writing import AT_ONCE
 
 ONE_CPU = ("--strategy=one_device", "--devices=cpu:0")
 LETTERS = b"abcdefgh"

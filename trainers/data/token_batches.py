@@ -31,6 +31,10 @@ class EncodedPairs:
     def __len__(self) -> int:
         return len(self.source.row_lengths())
 
+    def at(self, places: np.ndarray) -> EncodedPairs:
+        """The pairs at these places, in this order."""
+        return dataclasses.replace(self, source=tf.gather(self.source, places), target=tf.gather(self.target, places))
+
     @property
     def num_target_tokens(self) -> int:
         """What is predicted of all targets: their subwords and an `END` each."""
@@ -78,6 +82,18 @@ def steps_per_epoch(pairs: EncodedPairs, *, tokens: int) -> int:
     return len(_training_cuts(pairs, tokens)) - 1
 
 
+def tokens_of_steps(pairs: EncodedPairs, *, tokens: int, seed: int, epoch: int) -> np.ndarray:
+    """How many subwords each step of an epoch of `training_batches` predicts, `END` included: [steps] int64.
+
+    Raises:
+        UserError: a pair does not fit into a batch.
+    """
+    cuts = _training_cuts(pairs, tokens)
+    order, batches = _plan(pairs.lengths, len(cuts) - 1, seed, tf.constant(epoch, tf.int64))
+    predicted = tf.gather(pairs.target.row_lengths() - 1, order).numpy()
+    return np.add.reduceat(predicted, cuts[:-1])[batches.numpy()]
+
+
 def training_batches(
     pairs: EncodedPairs, *, tokens: int, seed: int, first_step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
@@ -98,20 +114,15 @@ def training_batches(
         UserError: a pair does not fit into a batch.
     """
     cuts = _training_cuts(pairs, tokens)
-    steps, count = len(cuts) - 1, len(pairs)
-    begins, lengths = tf.constant(cuts), tf.constant(pairs.lengths)
+    steps, begins, lengths = len(cuts) - 1, tf.constant(cuts), pairs.lengths
     target_lengths = pairs.target.row_lengths() - 1
     own = context.num_replicas_in_sync // context.num_input_pipelines
 
     def parts_of(epoch):
-        order = stream.permutation(count, stream.key(seed, epoch, 0))
-        # Distinct keys, as a sort of equal ones need not keep their random order.
-        sorting = tf.gather(lengths, order) * count + tf.range(count, dtype=tf.int64)
-        order = tf.gather(order, tf.argsort(sorting))
-        batches = stream.permutation(steps, stream.key(seed, epoch, 1))
+        plan = _plan(lengths, steps, seed, epoch)
         first = tf.where(tf.equal(epoch, first_step // steps), first_step % steps, 0)
         parts = tf.data.Dataset.range(tf.cast(first, tf.int64) * own, steps * own)
-        return tf.data.Dataset.zip(tf.data.Dataset.from_tensors((order, batches)).repeat(), parts)
+        return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(plan).repeat(), parts)
 
     def batch_of(plan, part):
         order, batches = plan
@@ -173,6 +184,15 @@ def _padded(pairs: EncodedPairs, chosen: tf.Tensor, replica: tf.Tensor, context:
     # `END` is predicted and not read: of texts that are shorter than the longest it would stand in `target`.
     read = tf.where(labels == PADDING, PADDING, target[:, :-1])
     return {"source": source, "target": read, "labels": labels}
+
+
+def _plan(lengths: np.ndarray, steps: int, seed: int, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The pairs of an epoch as they are cut into batches, [pairs] int32, and which batch each step has, [steps]."""
+    count = len(lengths)
+    order = stream.permutation(count, stream.key(seed, epoch, 0))
+    # Distinct keys, as a sort of equal ones need not keep their random order.
+    sorting = tf.gather(lengths, order) * count + tf.range(count, dtype=tf.int64)
+    return tf.gather(order, tf.argsort(sorting)), stream.permutation(steps, stream.key(seed, epoch, 1))
 
 
 def _training_cuts(pairs: EncodedPairs, tokens: int) -> np.ndarray:

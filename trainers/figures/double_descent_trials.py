@@ -204,9 +204,14 @@ def axis_label(path: str) -> str:
 
 
 def steps_per_epoch(points: Iterable[Group]) -> float | None:
-    """How many steps go over the training examples once, if that is known and the same for all points."""
+    """How many steps go over the training examples once, if that is known and the same for all points.
+
+    Of pairs of sentences it is not: their steps count subwords.
+    """
     found = {
-        (examples / settings_of(point)["train.global_batch"] if (examples := value_of(point, EXAMPLES)) else None)
+        examples / settings_of(point)["train.global_batch"]
+        if (examples := value_of(point, EXAMPLES)) and point.experiment.task != "translation"
+        else None
         for point in points
     }
     return found.pop() if len(found) == 1 else None

@@ -26,12 +26,17 @@ DATA_NAMES = {
     "fashion_mnist": "Fashion-MNIST",
     "imagenet2012": "ImageNet",
     "digits": "the embedded digits",
+    "linear_data": "linear data",
     "synthetic": "synthetic images",
     "synthetic_cifar10": "synthetic images",
     "wikitext103": "WikiText-103",
     "wikitext2": "WikiText-2",
     "wikipedia_sample": "the embedded Wikipedia sample",
     "synthetic_text": "a synthetic text",
+    "iwslt14_de_en": "IWSLT'14 German-English",
+    "wmt14_translate/fr-en": "WMT'14 English-French",
+    "django_de_en": "the embedded German-English messages",
+    "synthetic_pairs": "synthetic pairs of sentences",
 }
 MANY_POINTS = 150  # a curve with more is averaged between evaluations
 KEPT = {  # what reports measure with a run's model: field of `Record` -> under which key of the file that keeps it
@@ -50,7 +55,8 @@ class Data:
     @property
     def slug(self) -> str:
         """For names of files."""
-        return self.name if self.variant == "paper" or self.variant in self.name else f"{self.name}_{self.variant}"
+        name = self.name.replace("/", "_")
+        return name if self.variant == "paper" or self.variant in name else f"{name}_{self.variant}"
 
     @property
     def title(self) -> str:

@@ -24,7 +24,9 @@ METRICS = {  # of results
     "top1": Metric("top-1 error, %", error_percent),
     "top5": Metric("top-5 error, %", error_percent),
     "bpc": Metric("bits per character", digits=3),
+    "nll": Metric("loss a token, nats", digits=3),
     "perplexity": Metric("perplexity"),
+    "bleu": Metric("BLEU", digits=1),
 }
 
 

@@ -16,7 +16,13 @@ from trainers.sweeps.eta import remaining
 SECONDS_BETWEEN = 1.0  # two drawings
 STEP = re.compile(r"step (\d+/\d+)")  # in a run's log
 TAIL_BYTES = 4096
-SHOWN = {"top1": "{:.1%}", "squared_error": "{:.3g}", "bpc": "{:.3f}"}  # what a finished trial is judged by
+SHOWN = {  # what a finished trial is judged by
+    "top1": "{:.1%}",
+    "squared_error": "{:.3g}",
+    "bpc": "{:.3f}",
+    "nll": "{:.3f}",
+    "bleu": "{:.1f}",
+}
 
 
 class Table:

@@ -6,20 +6,31 @@ import numpy as np
 
 from flags.data import SmallImages
 from flags.recipe import Experiment
+from trainers.run_folder import RunFolder
 from trainers.tasks.classification import Classification
 from trainers.tasks.held_classification import HeldClassification
 from trainers.tasks.language_modelling import LanguageModelling
 from trainers.tasks.least_squares import LeastSquares
 from trainers.tasks.regression import Regression
+from trainers.tasks.task import Task
+from trainers.tasks.translation import Translation
 
 
 def build_task(
-    recipe: Experiment, dataset, *, seed: int, mean_image: np.ndarray | None = None
-) -> Classification | LanguageModelling | Regression:
+    recipe: Experiment,
+    dataset,
+    *,
+    seed: int,
+    mean_image: np.ndarray | None = None,
+    kept: RunFolder | None = None,
+    is_dry: bool = False,
+) -> Task:
     """The task that a recipe names, on a data set and, where the recipe wants it, with a mean image.
 
     Args:
         seed: of the order of training examples, and of what is random in them.
+        kept: the folder of the run that is gone on with, or looked at; None: what it would have is made.
+        is_dry: whether the data set may be one that is not there.
     """
     if recipe.task == "language_modelling":
         return LanguageModelling(recipe, dataset)
@@ -27,6 +38,8 @@ def build_task(
         return Regression(recipe, dataset)
     if recipe.task == "least_squares":
         return LeastSquares(recipe, dataset, seed=seed)
+    if recipe.task == "translation":
+        return Translation(recipe, dataset, seed=seed, kept=kept, is_dry=is_dry)
     if isinstance(recipe.data, SmallImages):
         return HeldClassification(recipe, dataset, seed=seed)
     return Classification(recipe, dataset, seed=seed, mean_image=mean_image)

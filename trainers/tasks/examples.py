@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 
+import tensorflow as tf
+
 from flags.recipe import Experiment
+from trainers.tasks.task import Task
 from trainers.windows import Steps
 
 
-class OfExamples:
+class OfExamples(Task):
     """A task on a data set of examples; a subclass says how many of them are an epoch (`examples_per_epoch`)."""
 
     unit = "example"  # of speed
@@ -23,6 +26,15 @@ class OfExamples:
     def units(self, first: int, steps: int) -> int:
         """How many examples `steps` steps from step `first` on see."""
         return steps * self.recipe.train.global_batch
+
+    def same_batch(self, replicas: int) -> tf.data.Dataset:
+        """One replica's first batch, held in memory, for a benchmark."""
+        replica_batch = self.recipe.train.global_batch // replicas
+        return self.training_batches(0, replica_batch, tf.distribute.InputContext()).take(1).cache()
+
+    def units_of_same_batch(self, replicas: int) -> int:
+        """How many examples a step sees in which every replica has such a batch."""
+        return self.recipe.train.global_batch
 
     def check_splits(self) -> None:
         """Every split of the recipe is there, before anything is trained."""

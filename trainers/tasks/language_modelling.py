@@ -18,6 +18,7 @@ from trainers.data import segments
 from trainers.data.text import TextDataSet
 from trainers.run_folder import RunFolder
 from trainers.tasks.shares import check_shares
+from trainers.tasks.task import Task
 from trainers.windows import Steps
 
 METRICS = {  # unit of the text -> the papers' metric of it, of a loss in nats
@@ -31,7 +32,7 @@ LANES = {  # split of a text -> the field that says how many lanes it is cut int
 }
 
 
-class LanguageModelling:
+class LanguageModelling(Task):
     """What the loop asks of language modelling.
 
     A batch is a dict: `tokens` and `targets` [lanes, time] int32, where a lane's target is its next token, `is_first`
@@ -40,6 +41,8 @@ class LanguageModelling:
 
     selects_by = "loss"
     larger_is_better = False
+    carries_state = True
+    no_xla = "segments vary in length, and XLA would compile each length anew (and not cuDNN's LSTM at all)"
 
     def __init__(self, recipe: Experiment, dataset: TextDataSet):
         self.recipe = recipe
@@ -126,6 +129,26 @@ class LanguageModelling:
     def training_batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext):
         """The segments of one input pipeline from `first_step` on, to the run's end; there is one way to cut lanes."""
         return segments.batches(self.lanes, self.segments, first_step=first_step, context=context)
+
+    def same_batch(self, replicas: int) -> tf.data.Dataset:
+        """One replica's lanes of a segment of full length, held in memory, for a benchmark."""
+        lanes = self.lanes[: self.recipe.train.global_batch // replicas, : self._longest + 1]
+        one = segments.fixed_segments(lanes.shape[1], self._longest)
+        return segments.batches(lanes, one, context=tf.distribute.InputContext()).cache()
+
+    def units_of_same_batch(self, replicas: int) -> int:
+        """How many bytes or words a step sees in which every replica has such a batch."""
+        return self.recipe.train.global_batch * self._longest
+
+    @property
+    def _longest(self) -> int:
+        return min(self.recipe.data.segment_length, self.lanes.shape[1] - 1)
+
+    def passages(self, count: int = 4) -> list[str]:
+        r"""What the first lanes read in the first step; bytes that are no UTF-8 are shown as \xNN."""
+        length = int(self.segments.length[0])
+        passages = [self.dataset.decode(lane[:length]) for lane in self.lanes[:count]]
+        return [passage.decode("utf-8", "backslashreplace") for passage in passages]
 
     def losses(self, network: CarriedModel, batch, training: bool):
         """Mean cross-entropy over time [lanes], in nats, and the metric of it; lanes go on from where they were."""

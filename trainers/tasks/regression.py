@@ -50,11 +50,6 @@ class Regression(OfExamples):
         data, model = self.recipe.data, self.recipe.model
         return tf_models.build_model(model.name, inputs=data.dimension, **model.options())
 
-    @property
-    def facts(self) -> dict:
-        """Nothing that the recipe does not say."""
-        return {}
-
     def keep(self, folder: RunFolder) -> None:
         """Nothing: the data follow from recipe and seed."""
 
