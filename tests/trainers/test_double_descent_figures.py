@@ -212,6 +212,14 @@ def test_epoch_wise_counts_epochs_of_the_examples_that_are_used(write_widths):
     assert marks_of(figure.axes[0]) == [10, 10]  # of k = 4 and k = 8
 
 
+def test_a_wiggle_before_anything_is_learnt_is_no_peak_over_epochs(write_trial):
+    courses = {1: {1: 88, 2: 78, 3: 90, 10: 5, 100: 2}, 2: {1: 88, 2: 78, 3: 90, 10: 20, 30: 50, 100: 10}}
+    settings = {"data.num_train": 1, "train.global_batch": 1}
+    folders = [write_trial(test=test, fit=test, **{"model.k": k}, **settings) for k, test in courses.items()]
+    figure = drawn(groups_of(*folders))[f"epoch_wise_{OF_MLP}"].figure
+    assert [key_row(figure.axes[4], f"k = {k}")[2] for k in courses] == ["–", "50.00 at 30"]
+
+
 def test_the_running_average_of_training_batches_is_shown_nowhere(write_trial):
     folder = write_trial(test=dict.fromkeys(STEPS, 77), fit=dict.fromkeys(STEPS, 5))
     fit = drawn(groups_of(folder))[f"epoch_wise_{OF_MLP}"].figure.axes[1]

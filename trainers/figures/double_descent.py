@@ -147,7 +147,7 @@ def _over_epochs(trials: Trials) -> Iterator[Drawing | NotDrawn]:
                 for value, points in part.lines(other, 5).items()
             ]
             unit = "epochs" if epoch else "steps"
-            yield drawing_of(trials, part, texts, lines, Axis(unit, unit), quantities)
+            yield drawing_of(trials, part, texts, lines, Axis(unit, unit, is_time=True), quantities)
 
 
 def _course(points: Sequence[Group], split: str, name: str, steps_per_epoch: float | None) -> Curve:

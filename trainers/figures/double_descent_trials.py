@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -236,16 +237,17 @@ def fitted(curve: Curve, error: float, *, last: bool = False) -> float | None:
     return float(curve.steps[places[-1 if last else 0]]) if len(places) else None
 
 
-def peak(curve: Curve, least: float = 0.0) -> tuple[int, int, int] | None:
+def peak(curve: Curve, least: float = 0.0, below: float = math.inf) -> tuple[int, int, int] | None:
     """First minimum, later maximum and later minimum of a mean curve, by index; None if it has no inner maximum.
 
-    Of all inner places it is the one at which the smaller of the heights above the minima on both sides is largest; it
-    must be above `least`.
+    Of all inner places with a mean below `below` it is the one at which the smaller of the heights above the minima on
+    both sides is largest; it must be above `least`.
     """
     errors = curve.mean
     heights = {
         place: errors[place] - max(errors[:place].min(), errors[place + 1 :].min())
         for place in range(1, len(errors) - 1)
+        if errors[place] < below
     }
     place = max(heights, key=heights.get, default=None)
     if place is None or heights[place] <= least:
