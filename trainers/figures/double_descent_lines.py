@@ -54,7 +54,7 @@ class Axis:
     symbol: str  # for the key: "at k"
     values: Sequence[float] = ()  # the grid's, where there is one
     parameters: Mapping[float, int] = dataclasses.field(default_factory=dict)  # by value
-    is_time: bool = False  # of training: what is no better than its beginning is no peak
+    is_time: bool = False  # of training: a peak comes after a third of the whole descent
     is_harder: bool = False  # to fit the examples, the further along: thresholds are the last places that do
 
     @property
@@ -226,8 +226,8 @@ def _draw_keys(keys: Sequence[Axes], lines: Sequence[Line], axis: Axis, name: st
         curve = line.first("test", name)
         cells = ["–"] * 3
         if curve is not None:
-            begin = curve.mean[0] if axis.is_time else math.inf
-            top = peak(curve, CLEAR if name == "top1" else 0.0, below=begin)
+            fallen_to = (2 * curve.mean[0] + curve.mean[-1]) / 3 if axis.is_time else math.inf
+            top = peak(curve, CLEAR if name == "top1" else 0.0, fallen_to)
             picked = [int(curve.mean.argmin()), *([top[1]] if top else [])]
             texts = [f"{quantity.written(curve.mean[p])} at {short_x(curve.steps[p])}" for p in picked]
             cells = [texts[0], texts[1] if top else "–", quantity.written(curve.mean[-1])]

@@ -237,17 +237,17 @@ def fitted(curve: Curve, error: float, *, last: bool = False) -> float | None:
     return float(curve.steps[places[-1 if last else 0]]) if len(places) else None
 
 
-def peak(curve: Curve, least: float = 0.0, below: float = math.inf) -> tuple[int, int, int] | None:
+def peak(curve: Curve, least: float = 0.0, fallen_to: float = math.inf) -> tuple[int, int, int] | None:
     """First minimum, later maximum and later minimum of a mean curve, by index; None if it has no inner maximum.
 
-    Of all inner places with a mean below `below` it is the one at which the smaller of the heights above the minima on
-    both sides is largest; it must be above `least`.
+    Of all inner places it is the one at which the smaller of the heights above the minima on both sides is largest; it
+    must be above `least`, and the first minimum not above `fallen_to`.
     """
     errors = curve.mean
     heights = {
         place: errors[place] - max(errors[:place].min(), errors[place + 1 :].min())
         for place in range(1, len(errors) - 1)
-        if errors[place] < below
+        if errors[:place].min() <= fallen_to
     }
     place = max(heights, key=heights.get, default=None)
     if place is None or heights[place] <= least:
