@@ -214,7 +214,7 @@ _experiment(
     data=_images("cifar10", augmented=False),
     sweep={"model.k": (*WIDTHS, 128)},
     sample=CNN_SAMPLE | ADAM_SAMPLE,
-    sample_sweep={"data.label_noise": (0.2, 0.4), **SAMPLE_WIDTHS},
+    sample_sweep=SAMPLE_WIDTHS,
     sample_seeds=3,
     **ADAM_4000_EPOCHS,
 )
