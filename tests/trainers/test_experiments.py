@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flags import catalog
+from flags.data import SmallImages
 from trainers.main import main
 
 # One of each kind; the others are slow.
@@ -18,10 +19,11 @@ ON_CPU = ["--data=synthetic", "--strategy=one_device", "--devices=cpu:0"]
 def small_images(name):
     # At 32 px half of B7's batch norms see one pixel of each image; of two images their gradient is no number.
     batch = 8 if name == "effnet_b7" else 2
+    in_memory = ["--set=data.num_train=4"] if isinstance(catalog.get(name).data, SmallImages) else []
     return [
         "--set=model.resolution=32", f"--set=train.global_batch={batch}", "--set=train.eval_batch=2",
         "--set=train.clip_norm=1",  # two images make the gradient of a deep network very large
-        "--set=data.test_split=test[:3]",
+        "--set=data.test_split=test[:3]", *in_memory,
     ]  # fmt: skip
 
 
