@@ -44,12 +44,9 @@ class Transformer(Model):
         )
 
 
-OPTIMIZER_OPEN = (
-    "Adam with betas 0.9 and 0.98 and epsilon 1e-9, as Vaswani et al.; the paper's appendix says Adam and no more, a "
-    "note beside its released arrays says SGD with a warm-up."
-)
 DEVIATIONS = (
-    OPTIMIZER_OPEN,
+    "Adam with betas 0.9 and 0.98 and epsilon 1e-9, as Vaswani et al.; the paper's appendix says Adam and no more, a "
+    "note beside its released arrays says SGD with a warm-up.",
     "The paper does not give the length of the warm-up: 4,000 updates here; the rate of update s is Vaswani's, "
     "d_model^-0.5 min(s^-0.5, s 4,000^-1.5), so it follows the width.",
     "The paper does not give the size of a step: at most 4,096 subwords on the longer side, padding included, as in "
@@ -110,7 +107,6 @@ def _experiment(
     num_train: int | None = None,
     numbers: Mapping[str, float] | None = None,
     sweep: Mapping[str, tuple],
-    deviations: tuple[str, ...] = (),
 ) -> None:
     register(
         name,
@@ -138,7 +134,7 @@ def _experiment(
                 checkpoint_every=5_000,
                 eval_batch=8_192,
             ),
-            deviations=(*deviations, *DEVIATIONS),
+            deviations=DEVIATIONS,
             sample=SAMPLE,
             sample_deviations=ON_MESSAGES,
             synthetic=SYNTHETIC,

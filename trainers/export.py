@@ -15,6 +15,7 @@ from flags.run import Run
 from tf_models.deep_graphs import deep_graphs
 from trainers import text_export, translation_export
 from trainers.data import stream
+from trainers.diverged import diverged
 from trainers.evaluate import load_finished, load_imported
 from trainers.session import Session, open_session
 
@@ -110,10 +111,8 @@ def _check_classifier(session: Session, model: keras.Model, path: pathlib.Path) 
     served = tf.saved_model.load(str(path)).signatures["serving_default"](images=images)["probabilities"].numpy()
     live = session.task.predict(model, images)["probabilities"].numpy()
     if not np.isfinite(live).all():
-        raise RunError(
-            "the model's probabilities are not finite: its weights have grown without bounds, and it was not exported. "
-            "Train anew with a lower learning rate (--set=schedule...) or --set=train.clip_norm=1."
-        )
+        remedy = "a lower learning rate (--set=schedule...) or --set=train.clip_norm=1"
+        raise diverged("probabilities", then="it was not exported", remedy=remedy)
     difference = float(np.max(np.abs(served - live)))
     if not difference < 1e-5:
         raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")
@@ -130,10 +129,7 @@ def _check_regression(session: Session, model: keras.Model, path: pathlib.Path) 
     inputs = tf.constant(session.dataset.split(session.recipe.data.test_split).inputs[:8])
     written, live = tf.saved_model.load(str(path)), model(inputs)
     if not np.isfinite(live).all():
-        raise RunError(
-            "the model's outputs are not finite: its weights have grown without bounds, and it was not exported. "
-            "Train anew with a lower learning rate (--set=schedule.lr=...)."
-        )
+        raise diverged("outputs", then="it was not exported")
     difference = float(np.max(np.abs(written.serve(inputs) - live)))
     if not difference < 1e-5 * max(1.0, float(np.max(np.abs(live)))):
         raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")

@@ -15,6 +15,7 @@ from flags.errors import RunError
 from tf_models.layers.devices import portable
 from tf_models.sha_rnn import collapse, empty_state
 from trainers.data.text import LINE_END
+from trainers.diverged import diverged
 from trainers.sampling import advance, state_specs
 from trainers.session import Session
 from trainers.tasks.language_modelling import symbol_losses
@@ -81,10 +82,7 @@ def check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
     served = tf.saved_model.load(str(path)).signatures
     pairs = [*_texts(session, model, served), *_steps(session, model, served)]
     if not all(np.isfinite(live).all() for _, live in pairs):
-        raise RunError(
-            "the model's probabilities are not finite: its weights have grown without bounds, and it was not exported. "
-            "Train anew with a lower learning rate (--set=schedule.lr=...)."
-        )
+        raise diverged("probabilities", then="it was not exported")
     difference = float(np.max([np.max(np.abs(served - live)) for served, live in pairs]))
     if not difference < 1e-5:
         raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")

@@ -13,11 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from flags.errors import RunError, UserError
+from flags.errors import UserError
 from flags.run import Run
 from trainers.data.token_batches import padded_sources
 from trainers.data.vocabulary import BEGIN, END, Subwords
 from trainers.decoding import Decoder
+from trainers.diverged import diverged
 from trainers.screen import Screen
 from trainers.session import Session
 
@@ -96,10 +97,7 @@ class Translator:
         try:
             return self._decoders[limit].decode(tf.constant(sources))[0].numpy().tolist()
         except tf.errors.InvalidArgumentError as error:
-            raise RunError(
-                "the model's scores are not finite: its weights have grown without bounds. Train anew with a lower "
-                "learning rate (--set=schedule.lr=...)."
-            ) from error
+            raise diverged("scores") from error
 
 
 def longest_translation(length: int) -> int:

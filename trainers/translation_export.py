@@ -13,6 +13,7 @@ from flags.errors import RunError
 from trainers.data.token_batches import padded_sources
 from trainers.data.vocabulary import BEGIN, BLANK, END, PADDING, UNKNOWN, Subwords
 from trainers.decoding import Decoder
+from trainers.diverged import diverged
 from trainers.session import Session
 from trainers.text_export import BLANKS
 from trainers.translating import longest_translation
@@ -85,10 +86,7 @@ def check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
     try:
         tokens, scores = _decoder(session, model).decode(source)
     except tf.errors.InvalidArgumentError as error:
-        raise RunError(
-            "the model's scores are not finite: its weights have grown without bounds, and it was not exported. Train "
-            "anew with a lower learning rate (--set=schedule.lr=...)."
-        ) from error
+        raise diverged("scores", then="it was not exported") from error
     served = tf.saved_model.load(str(path)).signatures
     answers = served["serving_default"](text=tf.constant(texts))
     translations = [subwords.decode(row).encode() for row in tokens.numpy()]

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from flags.errors import RunError
 from flags.run import Run
 from tf_models.sha_rnn import collapse
 from trainers.data.text import TextDataSet
+from trainers.diverged import diverged
 from trainers.sampling import Place, Writer, draw
 from trainers.screen import Screen
 from trainers.session import Session
@@ -65,8 +65,5 @@ def _pieces(writer: Writer, place: Place, length: int) -> Iterator[np.ndarray]:
         try:
             symbols, place = writer.write(place, min(AT_ONCE, length - written))
         except tf.errors.InvalidArgumentError as error:
-            raise RunError(
-                "the model's scores are not finite: its weights have grown without bounds. Train anew with a lower "
-                "learning rate (--set=schedule.lr=...)."
-            ) from error
+            raise diverged("scores") from error
         yield symbols

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tf_models
+from tests.tf_models.steps import training_step
 
 SHAPES = {"cnn5": (28, 28, 1), "preact_resnet18": (32, 32, 3), "mlp": (28, 28, 1)}
 ASSIGNED = {"cnn5": 4 * 6 + 2, "preact_resnet18": 20 + 4 * 16 + 2, "mlp": 4}  # tensors of a file
@@ -48,17 +49,6 @@ def test_our_files_load_into_a_new_network(name, file, tmp_path):
 def test_the_loss_falls_on_one_batch(name):
     keras.utils.set_random_seed(0)
     model = build(name, shape=(28, 28, 1))
-    batch, labels = images((28, 28, 1), batch=8), tf.range(8)
-    optimizer = keras.optimizers.SGD(0.1)
-    optimizer.build(model.trainable_variables)
-
-    @tf.function
-    def step():
-        with tf.GradientTape() as tape:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(batch, training=True))
-            loss = tf.reduce_mean(losses)
-        optimizer.apply(tape.gradient(loss, [v.value for v in model.trainable_variables]), model.trainable_variables)
-        return loss
-
+    step = training_step(model, images((28, 28, 1), batch=8), keras.optimizers.SGD(0.1))
     losses = [float(step()) for _ in range(20)]
     assert losses[-1] < 0.6 * losses[0]

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tf_models
+from tests.tf_models.steps import training_step
 from tf_models import resnet
 from tf_models.deep_graphs import deep_graphs
 from tf_models.layers.shortcut import ZeroPaddedIdentity
@@ -218,34 +219,16 @@ def test_a_keras_file_gives_back_the_weights_and_the_outputs(tmp_path):
 @pytest.mark.parametrize("name", [pytest.param("resnet18", marks=pytest.mark.slow), "resnet20_cifar", "plain20_cifar"])
 def test_the_loss_falls_on_one_batch(name):
     keras.utils.set_random_seed(0)
-    step = training_step(build(name), images(batch=8))
+    step = training_step(build(name), images(batch=8), keras.optimizers.SGD(0.02, momentum=0.9))
     losses = [float(step()) for _ in range(20)]
     assert losses[-1] < 0.6 * losses[0]
-
-
-def training_step(model, batch):
-    """A compiled step of SGD on `batch`, the same each time; returns its loss."""
-    labels = tf.range(len(batch)) % model.output_shape[-1]
-    optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
-    optimizer.build(model.trainable_variables)
-
-    @tf.function
-    def step():
-        with tf.GradientTape() as tape:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(batch, training=True))
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
-        optimizer.apply(gradients, model.trainable_variables)
-        return loss
-
-    return step
 
 
 @pytest.mark.slow
 def test_1202_layers_are_trained_saved_and_loaded(tmp_path):
     limit = sys.getrecursionlimit()
     model = build("resnet1202_cifar", size=8)
-    step = training_step(model, images(size=8))
+    step = training_step(model, images(size=8), keras.optimizers.SGD(0.02, momentum=0.9))
     assert np.isfinite([float(step()), float(step())]).all()
     model.save(tmp_path / "model.keras")
     assert sys.getrecursionlimit() == limit
