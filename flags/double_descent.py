@@ -187,7 +187,7 @@ _experiment(
 _experiment(
     "dd_cnn5_cifar10",
     "cnn5",
-    "Figure 5a",
+    "Figures 5a and 6, SGD",
     "5-layer CNN on CIFAR-10 over width, not augmented, at three rates of label noise",
     data=_images("cifar10", augmented=False),
     sweep={**NOISES, "model.k": (*WIDTHS, 128)},
@@ -372,6 +372,15 @@ for _optimizer, (_figure, _recipe, _constant, _falling) in OPTIMIZERS.items():
             sample_sweep={"schedule.lr": _rates},
             deviations=(FACTOR_OPEN,) if _schedule == "dynamic_drop" else (),
         )
+COMPARED = {  # figure -> its experiments -> what they are called in it
+    "Figure 6": {"dd_cnn5_cifar10": "SGD", "dd_cnn5_cifar10_adam": "Adam"},
+    **{
+        f"Figure {figure}": {
+            f"dd_resnet18_cifar10_{optimizer}_{schedule}": schedule.replace("_", " ") for schedule in SCHEDULES
+        }
+        for optimizer, (figure, *_) in OPTIMIZERS.items()
+    },
+}
 _experiment(
     "dd_resnet18_cifar10_weight_decay",
     "preact_resnet18",

@@ -6,6 +6,9 @@ import types
 import numpy as np
 import pytest
 
+from flags import catalog
+from flags.double_descent import COMPARED
+from tests.trainers import made_up_trials
 from tests.trainers.drawings import groups_of, lines, texts
 from tests.trainers.made_up_trials import MLP, OF_MLP, STEPS
 from trainers import report
@@ -407,3 +410,69 @@ def test_trials_know_what_was_measured(write_widths):
     assert isinstance(trials, Trials)
     assert {"top1", "top1_clean", "loss"} <= trials.measured("fit")
     assert trials.logged("nothing") == set()
+
+
+# Procedures side by side
+
+
+@pytest.fixture
+def write_figure_6(tmp_path):
+    """Writes runs of SGD on clean and on noisy labels, and of Adam on noisy ones."""
+
+    def write():
+        noisy, clean = ({"data.label_noise": noise} for noise in (0.4, 0.0))
+        better = {width: error - 5 for width, error in made_up_trials.TEST.items()}
+        return [
+            *made_up_trials.write_widths(tmp_path / "sgd", experiment="dd_cnn5_cifar10", **noisy),
+            *made_up_trials.write_widths(tmp_path / "sgd", experiment="dd_cnn5_cifar10", **clean),
+            *made_up_trials.write_widths(tmp_path / "adam", experiment="dd_cnn5_cifar10_adam", test=better, **noisy),
+        ]
+
+    return write
+
+
+def test_two_optimizers_stand_in_one_figure_where_all_else_is_alike(write_figure_6):
+    figures = {name: drawing for name, drawing in drawn(groups_of(*write_figure_6())).items() if "figure6" in name}
+    (drawing,) = figures.values()
+    test, fit = drawing.figure.axes[:2]
+    assert points_of(test, "SGD") == [([1, 2, 4, 8], [40, 20, 30, 10])]
+    assert points_of(test, "Adam") == [([1, 2, 4, 8], [35, 15, 25, 5])]
+    assert points_of(fit, "SGD") == [([1, 2, 4, 8], [45, 25, 9, 0.5])]
+    assert drawing.title == "Figure 6: dd_cnn5_cifar10 on the embedded digits, not CIFAR-10"
+
+
+def test_schedules_stand_in_one_figure_over_epochs_a_line_a_rate(tmp_path):
+    folders = []
+    for schedule, rates in (("constant", (1e-4, 1e-3)), ("inverse_sqrt", (1e-3,))):
+        for rate in rates:
+            errors = {step: 1000 * rate + step / 10 for step in STEPS}
+            experiment = f"dd_resnet18_cifar10_adam_{schedule}"
+            folders.append(
+                made_up_trials.write_trial(
+                    tmp_path / schedule, test=errors, fit=errors, experiment=experiment, **{"schedule.lr": rate}
+                )
+            )
+    groups = groups_of(*folders)
+    (drawing,) = [drawing for name, drawing in drawn(groups).items() if name.startswith("figure16_")]
+    steps_per_epoch = 2000 / 128
+    constant = {"constant, learning rate 0.0001", "constant, learning rate 0.001"}
+    assert set(lines(drawing.figure.axes[0])) >= {*constant, "inverse sqrt"}
+    assert points_of(drawing.figure.axes[0], "inverse sqrt") == [
+        ([step / steps_per_epoch for step in STEPS], [1 + step / 10 for step in STEPS])
+    ]
+
+
+def test_procedures_on_different_data_are_not_compared(tmp_path):
+    folders = [
+        *made_up_trials.write_widths(tmp_path / "sgd", experiment="dd_cnn5_cifar10", **{"data.label_noise": 0.2}),
+        *made_up_trials.write_widths(tmp_path / "adam", experiment="dd_cnn5_cifar10_adam", **{"data.label_noise": 0.4}),
+    ]
+    groups = groups_of(*folders)
+    assert not any("figure6" in name for name in drawn(groups))
+    assert not_drawn(groups)["Figure 6"] == "its experiments have no data or network in common"
+
+
+@pytest.mark.parametrize("figure", COMPARED)
+def test_the_experiments_that_a_figure_compares_say_that_they_are_of_it(figure):
+    number = figure.removeprefix("Figure ")
+    assert all(number in catalog.get(name).paper.row.replace(",", "").split() for name in COMPARED[figure])

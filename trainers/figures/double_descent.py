@@ -6,10 +6,14 @@ else. Test stands beside training everywhere, and a loss below the error.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
-from trainers.figures import double_descent_choice, double_descent_emc, double_descent_maps
+from trainers.figures import (
+    double_descent_choice,
+    double_descent_emc,
+    double_descent_maps,
+    double_descent_procedures,
+)
 from trainers.figures.double_descent_frame import (
     FEWEST,
     SPLITS,
@@ -24,11 +28,11 @@ from trainers.figures.double_descent_lines import SIDES, Axis, Line
 from trainers.figures.double_descent_trials import (
     DECAY,
     EXAMPLES,
-    QUANTITIES,
     RATE,
     Trials,
     at_the_end,
     axis_label,
+    course,
     distinct,
     is_number,
     steps_per_epoch,
@@ -36,13 +40,14 @@ from trainers.figures.double_descent_trials import (
     value_of,
     written,
 )
-from trainers.figures.records import Curve, Group
+from trainers.figures.records import Group
 from trainers.figures.style import Drawing, NotDrawn
 
 
 def draw(groups: Sequence[Group]) -> Iterator[Drawing | NotDrawn]:
     """The figures that the runs of each experiment suffice for; of the others, why not."""
-    for trials in trials_of(groups):
+    every = trials_of(groups)
+    for trials in every:
         if not trials.measured("fit") and not trials.logged("fit"):
             title = f"Double descent: {trials.place}"
             yield NotDrawn(title, "no run measured its training error in a pass of its own (train.measure_fit=true)")
@@ -53,6 +58,7 @@ def draw(groups: Sequence[Group]) -> Iterator[Drawing | NotDrawn]:
         yield from double_descent_maps.draw(trials)
         yield from double_descent_choice.draw(trials)
         yield from double_descent_emc.draw(trials)
+    yield from double_descent_procedures.draw(every)
 
 
 # At the end of training
@@ -139,7 +145,7 @@ def _over_epochs(trials: Trials) -> Iterator[Drawing | NotDrawn]:
                     text="" if other is None else written(other, value),
                     seeds=seeds_of(points, finished=False),
                     curves={
-                        (side, name): [_course(points, SPLITS[side][0], name, epoch)]
+                        (side, name): [course(points, SPLITS[side][0], name, epoch)]
                         for side in SIDES
                         for name in quantities
                     },
@@ -148,13 +154,6 @@ def _over_epochs(trials: Trials) -> Iterator[Drawing | NotDrawn]:
             ]
             unit = "epochs" if epoch else "steps"
             yield drawing_of(trials, part, texts, lines, Axis(unit, unit, is_time=True), quantities)
-
-
-def _course(points: Sequence[Group], split: str, name: str, steps_per_epoch: float | None) -> Curve:
-    """A logged number over epochs, or over steps if it is not known how long an epoch is."""
-    runs = Group(tuple(record for point in points for record in point.records))
-    curve = runs.curve(split, name, QUANTITIES[name].change)
-    return dataclasses.replace(curve, steps=curve.steps / (steps_per_epoch or 1))
 
 
 def _by(other: str | None, trials: Trials) -> str:

@@ -225,6 +225,13 @@ def at_the_end(points: Sequence[Group], path: str, of: str, name: str) -> Curve:
     return curve_of([value for value, _ in found], [estimate.values for _, estimate in found])
 
 
+def course(points: Sequence[Group], split: str, name: str, steps_per_epoch: float | None) -> Curve:
+    """A logged number over epochs, or over steps if it is not known how long an epoch is."""
+    runs = Group(tuple(record for point in points for record in point.records))
+    curve = runs.curve(split, name, QUANTITIES[name].change)
+    return dataclasses.replace(curve, steps=curve.steps / (steps_per_epoch or 1))
+
+
 def curve_of(places: Sequence[float], values: Sequence[Sequence[float]]) -> Curve:
     """A curve over places from several values at each."""
     columns = ([float(function(row)) for row in values] for function in (np.mean, np.min, np.max))

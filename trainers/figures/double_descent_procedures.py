@@ -1,0 +1,145 @@
+"""Deep Double Descent (arXiv 1912.02292): optimizers and schedules in one figure, from an experiment each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from flags.double_descent import COMPARED
+from trainers.figures.double_descent_frame import (
+    FEWEST,
+    SPLITS,
+    Texts,
+    axis_of,
+    drawing_of,
+    is_logged,
+    seeds_of,
+    shown_quantities,
+)
+from trainers.figures.double_descent_lines import SIDES, Axis, Line
+from trainers.figures.double_descent_trials import (
+    ORDER,
+    RATE,
+    REPETITIONS,
+    WIDTHS,
+    Slice,
+    Trials,
+    at_the_end,
+    course,
+    distinct,
+    settings_of,
+    steps_per_epoch,
+    value_of,
+    written,
+)
+from trainers.figures.records import Group
+from trainers.figures.style import Drawing, NotDrawn
+
+OVER_WIDTH = "Test error at the end of training over {}, a line a training procedure, training error beside it."
+OVER_TIME = "Test error in the course of training, a line a training procedure, training error beside it."
+
+
+@dataclasses.dataclass(frozen=True)
+class Procedures(Trials):
+    """The runs of the experiments of one figure, which train the same networks on the same data each in its way."""
+
+    figure: str
+
+    @property
+    def name(self) -> str:
+        """What the names of the experiments begin with."""
+        return os.path.commonprefix([point.name for point in self.points]).rstrip("_")
+
+    @property
+    def following(self) -> list[str]:
+        """Nothing: what changes from procedure to procedure is what the figure is about."""
+        return []
+
+    def lines_of(self, points: Sequence[Group]) -> dict[str, list[Group]]:
+        """ "SGD", or "constant, learning rate 0.001" where an experiment has several rates -> the points of it."""
+        found: dict[str, list[Group]] = {}
+        for experiment, procedure in COMPARED[self.figure].items():
+            own = [point for point in points if point.name == experiment]
+            rates = distinct(value_of(point, RATE) for point in own)
+            for rate in rates:
+                text = procedure if len(rates) == 1 else f"{procedure}, {written(RATE, rate)}"
+                found[text] = [point for point in own if value_of(point, RATE) == rate]
+        return found
+
+    @property
+    def in_common(self) -> list[Slice]:
+        """The points in parts that are alike in all but width and procedure; only parts with several procedures."""
+        parts: dict[str, list[Group]] = {}
+        for point in self.points:
+            parts.setdefault(json.dumps(_circumstances(point), sort_keys=True), []).append(point)
+        shared = [points for points in parts.values() if len({point.name for point in points}) > 1]
+        varying = [
+            path
+            for path in ORDER
+            if path not in WIDTHS and len({_circumstances(points[0]).get(path) for points in shared}) > 1
+        ]
+        return [Slice({path: value_of(points[0], path) for path in varying}, tuple(points)) for points in shared]
+
+
+def _circumstances(point: Group) -> Mapping[str, object]:
+    """What a comparison of procedures leaves as it is."""
+    varied = ("optimizer.", "schedule.", "train.", *WIDTHS, *REPETITIONS, "name")
+    return {path: value for path, value in settings_of(point).items() if not path.startswith(varied)}
+
+
+def draw(every: Sequence[Trials]) -> Iterator[Drawing | NotDrawn]:
+    """Figure 6 over the width, Figures 16 to 18 over epochs: where there are runs of two of its procedures."""
+    for figure, procedures in COMPARED.items():
+        for data in dict.fromkeys(trials.data for trials in every):
+            points = [p for trials in every if trials.data == data for p in trials.points if p.name in procedures]
+            if len({point.name for point in points}) > 1:
+                yield from _side_by_side(Procedures(tuple(points), figure))
+
+
+def _side_by_side(procedures: Procedures) -> Iterator[Drawing | NotDrawn]:
+    parts = procedures.in_common
+    if not parts:
+        yield NotDrawn(f"{procedures.figure}: {procedures.place}", "its experiments have no data or network in common")
+    for part in parts:
+        width = next((path for path in WIDTHS if len({value_of(point, path) for point in part.points}) >= FEWEST), None)
+        if width:
+            yield from _over_width(procedures, part, width)
+        elif is_logged(procedures):
+            yield _over_time(procedures, part)
+
+
+def _over_width(procedures: Procedures, part: Slice, width: str) -> Iterator[Drawing]:
+    quantities = shown_quantities(procedures.measured("metrics"))
+    lines = [
+        Line(
+            text,
+            seeds_of(points),
+            {(side, name): [at_the_end(points, width, SPLITS[side][1], name)] for side in SIDES for name in quantities},
+        )
+        for text, points in procedures.lines_of(part.points).items()
+        if any(point.finished for point in points)
+    ]
+    axis = axis_of(part, width)
+    if len(lines) > 1:
+        yield drawing_of(procedures, part, _texts(procedures, OVER_WIDTH.format(axis.label)), lines, axis, quantities)
+
+
+def _over_time(procedures: Procedures, part: Slice) -> Drawing:
+    quantities, epoch = shown_quantities(procedures.logged("eval")), steps_per_epoch(part.points)
+    lines = [
+        Line(
+            text,
+            seeds_of(points, finished=False),
+            {(side, name): [course(points, SPLITS[side][0], name, epoch)] for side in SIDES for name in quantities},
+        )
+        for text, points in procedures.lines_of(part.points).items()
+    ]
+    unit = "epochs" if epoch else "steps"
+    axis = Axis(unit, unit, is_time=True)
+    return drawing_of(procedures, part, _texts(procedures, OVER_TIME), lines, axis, quantities)
+
+
+def _texts(procedures: Procedures, caption: str) -> Texts:
+    return Texts(procedures.figure.lower().replace(" ", ""), procedures.figure, caption)
