@@ -49,9 +49,8 @@ def experiment(recipe: Callable[[], Experiment]) -> Callable[[], Experiment]:
 
 def names() -> list[str]:
     """Returns the names of all experiments, paper by paper, in the order of the paper."""
-    for paper in PAPERS:
-        importlib.import_module(f"flags.{paper}")
-    return list(_recipes)
+    modules = [importlib.import_module(f"flags.{paper}").__name__ for paper in PAPERS]
+    return sorted(_recipes, key=lambda name: modules.index(_recipes[name].__module__))  # whoever was imported first
 
 
 def get(name: str) -> Experiment:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_models.layers.memory_attention import MemoryAttention
 from trainers.data.text import TextDataSet
-from trainers.sampling import State, state_after
+from trainers.generation.sampling import State, state_after
 from trainers.session import Session
 
 PASSAGE = {"byte": 80, "word": 40}  # symbols that a figure has room for

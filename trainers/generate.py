@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flags.run import Run
-from trainers.evaluate import load_finished
+from trainers.generation.translating import translate
+from trainers.generation.writing import write
+from trainers.load import load_finished
 from trainers.session import open_session
-from trainers.translating import translate
-from trainers.writing import write
 
 
 def generate(run: Run) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from flags import run as run_flags
 from flags.errors import UserError
 from flags.run import Run
-from trainers.figures import page, papers, records, resnet, sha_rnn, style, tables
+from trainers.figures import page, papers, reading, records, resnet, sha_rnn, style, tables
 from trainers.figures.records import Record
 from trainers.figures.style import Drawing
 from trainers.files import write_bytes, write_json, write_text
@@ -94,11 +94,11 @@ def _read(run: Run) -> tuple[list[Record], list[str]]:
             raise UserError(
                 f"--mode=report: {run.experiment} has no run in runs/. Train it first, or name --model_dir."
             )
-        return [records.read(pathlib.Path(run.model_dir))], []
+        return [reading.read(pathlib.Path(run.model_dir))], []
     found, left_out = [], []
-    for folder in records.find(patterns):
+    for folder in reading.find(patterns):
         try:
-            found.append(records.read(folder))
+            found.append(reading.read(folder))
         except UserError as error:
             left_out.append(str(error))
     if not found:
@@ -114,15 +114,15 @@ def _measured(record: Record, measurement: Measurement, run: Run, left_out: list
     if not run.quiet:
         print(f"measuring the {field.replace('_', ' ')} of {record.folder}", file=sys.stderr, flush=True)
     try:
-        stamp = records.model_stamp(RunFolder(record.folder).keras_model)
+        stamp = reading.model_stamp(RunFolder(record.folder).keras_model)
         measured = _measure(field, record.folder, run)
     except (UserError, FileNotFoundError) as error:
         left_out.append(f"{measurement.figure} without {record.folder}: {error}")
         return record
-    path = records.kept_path(record.folder, field)
+    path = reading.kept_path(record.folder, field)
     try:
         path.parent.mkdir(exist_ok=True)
-        write_json(path, {"model": stamp, records.KEPT[field]: measured})
+        write_json(path, {"model": stamp, reading.KEPT[field]: measured})
     except OSError as error:
         left_out.append(f"{path}: not kept for the next report ({error.strerror})")
     return dataclasses.replace(record, **{field: measured})
@@ -135,7 +135,7 @@ def _measure(field: str, folder: pathlib.Path, run: Run) -> dict:
         UserError: the model or the data set is not there.
     """
     module = importlib.import_module(f"trainers.{field}")  # loads TensorFlow, as the next two do
-    from trainers.evaluate import load_finished
+    from trainers.load import load_finished
     from trainers.session import open_session
 
     bound = run_flags.parse(["main", "--mode=report", f"--model_dir={folder}"])

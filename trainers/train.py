@@ -6,7 +6,7 @@ import contextlib
 import functools
 import operator
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -14,25 +14,20 @@ import tf_models
 from flags.data import Images, SmallImages
 from flags.errors import RunError, UserError
 from flags.run import Run
-from tf_models import inspection
 from trainers import strategy as strategies
 from trainers.bn_statistics import exact_statistics
 from trainers.build import build_loop, build_state, first_inputs, training_data
 from trainers.checkpoints import Checkpoints, DamagedCheckpoint
 from trainers.console import Console, duration
-from trainers.evaluate import Evaluation, at_the_end, evaluation_by, shown_translations
-from trainers.export import write_keras_model, write_saved_model
+from trainers.evaluations import Evaluation, evaluation_by
+from trainers.exports import write_keras_model, write_saved_model
 from trainers.files import write_json, write_npz
 from trainers.least_squares import solve_head
+from trainers.results import results_of, summary
 from trainers.session import Session, open_session
 from trainers.signals import Stopped, StopSignals
 from trainers.tensorboard import TensorBoard
 from trainers.windows import Calls, Evaluations, Window
-
-OTHER_METRICS = {  # of the same weights, without what the recipe does to them at the end; how they are shown
-    "metrics_without_average": "not averaged",
-    "metrics_with_moving_statistics": "moving BN",
-}
 
 
 def train(run: Run) -> None:
@@ -313,7 +308,7 @@ class Training:
             selected = self._restore_best()
         tests, split = self._tests(), self._recipe.data.test_split
         test = functools.partial(tests.run, split)
-        others = {}  # by the names of OTHER_METRICS, and what `at_the_end` tells
+        others = {}  # by the names of `results.OTHER_METRICS`, and `fit`
         if self._state.average is not None:
             others["metrics_without_average"] = test()
         with contextlib.ExitStack() as stack:
@@ -327,17 +322,16 @@ class Training:
                 others |= self._fit()
             if not session.is_chief:
                 return
-            further, told = at_the_end(session, tests, split)
-            metrics |= further
-            others |= told
+            further, told = tests.at_the_end(split)
             write_keras_model(model, self._folder.keras_model)
             difference = write_saved_model(session, model) if session.run.export else None
         if "translations" in told:
             self._board.translations(told["translations"], selected)
-        results = self._results(selected, metrics, others)
+        numbers = {"metrics": metrics | further, **others, **told}
+        results = results_of(session, model, numbers, selected_step=selected, seconds=self._seconds)
         write_json(self._folder.results, results)
         self._board.close()
-        self._summarise(results, difference)
+        print(summary(session, results, told=tests.shown(told), difference=difference))
 
     def _fit(self) -> dict[str, dict]:
         """How the training examples are fitted; classes of the test split are kept."""
@@ -351,59 +345,3 @@ class Training:
         if task.test_protocol == task.protocol_on_the_way:
             return self._evaluation
         return evaluation_by(task.test_protocol, self._session, self._state.model)
-
-    def _results(self, selected: int, metrics: dict, others: dict[str, dict]) -> dict:
-        recipe, model = self._recipe, self._state.model
-        return {
-            "experiment": recipe.name,
-            "data": self._session.data,
-            "metrics": metrics,
-            "test_protocol": self._session.task.test_protocol,
-            **others,
-            **self._session.task.facts,
-            "selected_step": selected,
-            "paper": {"citation": recipe.paper.citation, "row": recipe.paper.row, **recipe.paper.numbers},
-            "deviations": list(recipe.deviations),
-            "parameters": inspection.parameters(model).trainable,
-            "multiply_adds": inspection.multiply_adds(model),
-            "steps": self._session.total_steps,
-            "seconds": round(self._seconds, 1),
-        }
-
-    def _summarise(self, results: dict, difference: float | None) -> None:
-        recipe, folder, metrics, paper = self._recipe, self._folder, results["metrics"], results["paper"]
-        names, units = self._session.task.result_names, f"{self._session.task.unit}s"
-        measured = _shown(metrics, names)
-        printed = ", ".join(f"{name} {paper[name]:.3f}" for name in names if name in paper)
-        printed = f"{printed} on its own data" if printed else "no number"
-        protocol = results["test_protocol"].replace("_", " ")
-        others = "".join(
-            f"  {label:12} {_shown(results[key], names)}\n" for key, label in OTHER_METRICS.items() if key in results
-        )
-        fit = ""
-        if "fit" in results:
-            clean = results["fit"].get("top1_clean")
-            by_true = "" if clean is None else f"; top1 by the true labels {clean:.4f}"
-            fit = f"  on training  {_shown(results['fit'], names)}{by_true}\n"
-        translations = f"{shown_translations(results)}\n" if "translations" in results else ""
-        saved = ""
-        if difference is not None:
-            saved = (
-                f"  SavedModel  {folder.saved_model}  (differs from the live model by at most {difference:.0e})\n"
-            )
-        print(
-            f"\n{recipe.name} on {recipe.data.name}, {recipe.data.test_split}, {protocol}: {measured} "
-            f"({metrics[units]:,} {units}, {results['steps']} steps, {duration(results['seconds'])})\n"
-            f"{others}"
-            f"{fit}"
-            f"{translations}"
-            f"  the paper   {printed} ({recipe.paper.row})\n"
-            f"  curves      tensorboard --logdir {folder.path}\n"
-            f"{saved}"
-            f"  Keras file  {folder.keras_model}\n"
-            f"  results     {folder.results}"
-        )
-
-
-def _shown(metrics: dict[str, float], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)

@@ -1,6 +1,8 @@
 """Experiments by name, and their variants."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -94,6 +96,12 @@ def test_the_list_shows_top1_of_classifiers_and_bits_per_byte_of_language_models
     assert "paper's bpc" in headers[2]
     (line,) = [line for line in lines if line.split()[:1] == ["sha_rnn_enwik8"]]
     assert "1.076" in line
+
+
+def test_papers_stand_in_their_order_whichever_is_imported_first():
+    code = "from flags import double_descent, catalog; print(*catalog.names())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == catalog.names() and found[0] == "plain18"
 
 
 def test_the_list_as_json_is_one_object_with_every_experiment():

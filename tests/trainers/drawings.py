@@ -1,11 +1,11 @@
 """How tests look at what a report draws."""
 
-from trainers.figures import papers, records
+from trainers.figures import papers, reading, records
 from trainers.figures.style import Drawing
 
 
 def groups_of(*folders):
-    return records.group([records.read(folder) for folder in folders])
+    return records.group([reading.read(folder) for folder in folders])
 
 
 def drawn(*folders):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tf_models
-from trainers.decoding import Decoder
+from trainers.generation.decoding import Decoder
 
 BEGIN, END = 1, 2
 SYMBOLS, LENGTH = 9, 12

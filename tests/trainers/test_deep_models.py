@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from tf_models.deep_graphs import deep_graphs
-from trainers.evaluate import load_finished
-from trainers.export import single_device_copy
+from trainers.exports import single_device_copy
+from trainers.load import load_finished
 from trainers.run_folder import RunFolder
 
 

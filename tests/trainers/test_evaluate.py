@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_models
 from flags.run import parse
 from trainers.data import images, stream
-from trainers.evaluate import Evaluation
+from trainers.evaluations.images import ImageEvaluation
 from trainers.main import main
 from trainers.session import open_session
 
@@ -88,7 +88,7 @@ def test_probabilities_are_averaged_over_views_and_every_example_counts_once(ses
     probabilities = np.stack([REFERENCE[protocol](session, model, example["image"]) for example in examples])
     labels = np.array([int(example["label"]) for example in examples])
     expected = metrics_of(probabilities, labels, session.recipe.train.label_smoothing)
-    evaluation = Evaluation(session, session.task.views(protocol, model))
+    evaluation = ImageEvaluation(session, session.task.views(protocol, model))
     assert_same(evaluation.run(SPLIT), expected)
 
 
@@ -99,15 +99,15 @@ def test_two_replicas_test_as_one(session, model, fake_imagenet, two_replicas, p
     with two_replicas.scope():
         copy = mirrored.task.build_model()
     copy.set_weights(model.get_weights())
-    one = Evaluation(session, session.task.views(protocol, model)).run(SPLIT)
-    assert_same(Evaluation(mirrored, mirrored.task.views(protocol, copy)).run(SPLIT), one)
+    one = ImageEvaluation(session, session.task.views(protocol, model)).run(SPLIT)
+    assert_same(ImageEvaluation(mirrored, mirrored.task.views(protocol, copy)).run(SPLIT), one)
 
 
 def test_an_ensemble_is_the_mean_of_probabilities(session, model, examples):
     keras.utils.set_random_seed(4)
     other = session.task.build_model()
     views = [session.task.views(how, which) for how, which in (("ten_crop", model), ("centre_crop", other))]
-    numbers = Evaluation(session, *views).run(SPLIT)
+    numbers = ImageEvaluation(session, *views).run(SPLIT)
     pixels = [images.evaluation_image(example["image"], session.recipe.data, 32) for example in examples]
     singles = np.exp(log_softmax(other(session.task.normalise(np.stack(pixels)), training=False)))
     crops = np.stack([ten_crop_probabilities(session, model, example["image"]) for example in examples])

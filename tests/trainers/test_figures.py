@@ -13,15 +13,15 @@ import pytest
 from flags import catalog, overrides
 from flags.errors import UserError
 from tests.trainers.drawings import drawn, groups_of, lines, texts
-from trainers.figures import papers, records, resnet, style, tables
+from trainers.figures import papers, reading, records, resnet, style, tables
 from trainers.figures.records import Data, Estimate
 from trainers.figures.style import NotDrawn
 
 ROOT = pathlib.Path(__file__).parents[2]
 DRAW_ALL = """
 import sys
-from trainers.figures import page, papers, records
-groups = records.group([records.read(folder) for folder in records.find(sys.argv[1:])])
+from trainers.figures import page, papers, reading, records
+groups = records.group([reading.read(folder) for folder in reading.find(sys.argv[1:])])
 print(len(papers.draw(groups)), len(papers.tabulate(groups)))
 print(*({"tensorflow", "keras", "matplotlib.pyplot"} & set(sys.modules)))
 """
@@ -66,7 +66,7 @@ def write_run(tmp_path):
         if responses:
             (folder / "model.keras").write_text("weights")
             (folder / "report").mkdir()
-            kept = {"model": records.model_stamp(folder / "model.keras"), "std": responses}
+            kept = {"model": reading.model_stamp(folder / "model.keras"), "std": responses}
             (folder / "report" / "layer_responses.json").write_text(json.dumps(kept))
         return folder
 
@@ -239,7 +239,7 @@ def test_another_recipe_of_a_network_is_another_line_and_named(write_run):
 
 def test_a_run_that_repeats_another_is_left_out(write_run):
     whole, part = write_run(name="b_whole"), write_run(name="a_part", finished=False)
-    kept, lines_of_rest = records.without_repetitions([records.read(part), records.read(whole)])
+    kept, lines_of_rest = records.without_repetitions([reading.read(part), reading.read(whole)])
     assert [record.folder for record in kept] == [whole]
     assert str(part) in lines_of_rest[0]
 
@@ -277,7 +277,7 @@ def test_figure_7_has_layers_in_order_above_and_sorted_below(write_run):
 def test_responses_of_an_older_model_are_not_used(write_run):
     folder = write_run(responses={"layer": 1.0})
     (folder / "model.keras").write_text("other weights")
-    assert records.read(folder).layer_responses is None
+    assert reading.read(folder).layer_responses is None
     assert "Figure 7: layer responses on CIFAR-10" in not_drawn(folder)
 
 
@@ -380,14 +380,14 @@ def test_a_pattern_that_matches_no_run_is_named(write_run, tmp_path):
     (tmp_path / "empty").mkdir()
     for pattern in (f"{tmp_path}/nothing*", f"{tmp_path}/empty"):
         with pytest.raises(UserError, match="Quote the pattern") as raised:
-            records.find([f"{tmp_path}/*", pattern])
+            reading.find([f"{tmp_path}/*", pattern])
         assert f"--runs={pattern}:" in str(raised.value)
 
 
 def test_folders_without_a_run_are_passed_over_and_runs_found_twice_count_once(write_run, tmp_path):
     folder = write_run()
     (tmp_path / "empty").mkdir()
-    assert records.find([f"{tmp_path}/*", f"{tmp_path}/plain*"]) == [folder]
+    assert reading.find([f"{tmp_path}/*", f"{tmp_path}/plain*"]) == [folder]
 
 
 @pytest.mark.parametrize("content", ['{"experiment": "plain20_cifar10"', "[]", '{"recipe": {"data.name": "cifar10"}}'])
@@ -395,7 +395,7 @@ def test_a_damaged_config_is_named(write_run, content):
     folder = write_run()
     (folder / "config.json").write_text(content)
     with pytest.raises(UserError, match=str(folder / "config.json")):
-        records.read(folder)
+        reading.read(folder)
 
 
 def test_an_experiment_of_another_version_is_named(write_run):
@@ -403,13 +403,13 @@ def test_an_experiment_of_another_version_is_named(write_run):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"experiment": "resnet9_cifar10"}))
     with pytest.raises(UserError, match="resnet9_cifar10 is not one of this version"):
-        records.read(folder)
+        reading.read(folder)
 
 
 def test_damaged_results_are_named_and_the_curves_stay(write_run):
     folder = write_run()
     (folder / "results.json").write_text('{"metrics": {"top1": "high"}}')
-    record = records.read(folder)
+    record = reading.read(folder)
     assert str(folder / "results.json") in record.damage
     assert not record.is_finished
     assert record.points("eval", "top1")
@@ -419,7 +419,7 @@ def test_lines_that_are_cut_or_not_finite_are_passed_over(write_run):
     folder = write_run(train={100: 40})
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 200, "split": "train", "top1": NaN, "loss": 1.5}\n{"step": 300, "spl')
-    record = records.read(folder)
+    record = reading.read(folder)
     assert record.points("train", "top1") == pytest.approx({100: 0.6})
     assert record.points("train", "loss")[200] == 1.5
 

@@ -11,7 +11,7 @@ import pytest
 from flags import catalog, overrides
 from flags.run import parse
 from tests.trainers.drawings import drawn, groups_of, lines, texts
-from trainers.figures import papers, records, sha_rnn, sha_rnn_tables, style, tables
+from trainers.figures import papers, reading, sha_rnn, sha_rnn_tables, style, tables
 from trainers.figures.style import NotDrawn
 from trainers.main import main
 from trainers.session import open_session
@@ -68,7 +68,7 @@ def write_run(tmp_path):
         if attention:
             (folder / "model.keras").write_text("weights")
             (folder / "report").mkdir()
-            kept = {"model": records.model_stamp(folder / "model.keras"), "weights": attention}
+            kept = {"model": reading.model_stamp(folder / "model.keras"), "weights": attention}
             (folder / "report" / "attention_weights.json").write_text(json.dumps(kept))
         return folder
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from flags.run import parse
-from trainers.export import write_keras_model
+from trainers.exports import write_keras_model
+from trainers.generation.screen import Screen
+from trainers.generation.writing import AT_ONCE
 from trainers.main import main
-from trainers.screen import Screen
 from trainers.session import open_session
-from trainers.writing import AT_ONCE
 
 ONE_CPU = ("--strategy=one_device", "--devices=cpu:0")
 LETTERS = b"abcdefgh"

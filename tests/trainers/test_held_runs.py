@@ -13,6 +13,7 @@ SMALL = [
     "--set=train.steps=12", "--set=data.num_train=100", "--set=train.global_batch=40",
     "--set=data.test_split=test[:60]",
     "--set=data.validation_split=test[:60]", "--set=train.evals_per_decade=2", "--set=data.label_noise=0.3",
+    "--set=train.eval_batch=32",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tf_models
 from tf_models.sha_rnn import collapse, empty_state
-from trainers.sampling import Place, Writer, advance, draw, likeliest
+from trainers.generation.sampling import Place, Writer, advance, draw, likeliest
 
 SYMBOLS, MEMORY, SEGMENT = 17, 24, 8
 PROMPT = np.arange(19) % SYMBOLS  # two segments and a rest

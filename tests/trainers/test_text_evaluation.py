@@ -13,8 +13,8 @@ from flags.run import parse
 from tf_models.sha_rnn import empty_state
 from trainers.carried import CarriedModel
 from trainers.data import segments
+from trainers.evaluations.text import TextEvaluation
 from trainers.session import open_session
-from trainers.text_evaluation import TextEvaluation
 
 SPLIT, LANES, ROWS = "test[:205]", 4, 51  # one byte is left over
 TINY = (

@@ -12,10 +12,10 @@ import tensorflow as tf
 from flags.errors import RunError
 from flags.run import parse
 from tf_models.sha_rnn import empty_state
-from trainers import text_export
 from trainers.data import sources
 from trainers.data.builders.byte_records import SPLITS
 from trainers.data.builders.enwik8 import Enwik8
+from trainers.exports import text as text_export
 from trainers.session import open_session
 
 ONE_CPU = ("--strategy=one_device", "--devices=cpu:0")

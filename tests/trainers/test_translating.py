@@ -16,11 +16,11 @@ from flags.run import parse
 from trainers.data import translation, vocabulary
 from trainers.data.token_batches import padded_sources
 from trainers.data.vocabulary import BEGIN, END
-from trainers.decoding import Decoder
-from trainers.export import write_keras_model
+from trainers.exports import write_keras_model
+from trainers.generation.decoding import Decoder
+from trainers.generation.translating import Translator, translate
 from trainers.main import main
 from trainers.session import open_session
-from trainers.translating import Translator, translate
 
 ONE_CPU = ("--strategy=one_device", "--devices=cpu:0")
 TINY = (
@@ -101,7 +101,7 @@ def test_batches_are_bounded(translator, texts, monkeypatch):
         sizes.append(source.shape)
         return decode(self, source)
 
-    monkeypatch.setattr("trainers.translating.POSITIONS", 100)
+    monkeypatch.setattr("trainers.generation.translating.POSITIONS", 100)
     monkeypatch.setattr(Decoder, "decode", noted)
     assert translator.translate(texts) == translations
     assert all(rows == 1 or rows * time <= 100 for rows, time in sizes)

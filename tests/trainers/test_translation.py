@@ -17,7 +17,7 @@ from trainers import benchmark
 from trainers.build import build_state, training_data
 from trainers.checkpoints import Checkpoints
 from trainers.data import vocabulary
-from trainers.evaluate import evaluation_by
+from trainers.evaluations import evaluation_by
 from trainers.main import main
 from trainers.session import open_session
 from trainers.signals import StopSignals
@@ -188,7 +188,7 @@ def test_evaluate_prints_translations_of_another_split(finished, data_dir, capsy
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "dd_transformer_iwslt14 on django_de_en, validation[:10], greedy (sample data)"
     assert sum(line.startswith("  reference    ") for line in lines) == 5
-    assert "  pairs          10" in lines
+    assert "  pairs             10" in lines
 
 
 def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(finished, command, tmp_path):
@@ -221,7 +221,9 @@ def test_two_replicas_train_and_test_as_one_does(finished, results, command, tmp
 def test_an_evaluation_counts_every_token_once(session):
     state = build_state(session)
     task = session.task
-    found = evaluation_by(task.test_protocol, session, state.model).run("test[:12]")
+    evaluation = evaluation_by(task.test_protocol, session, state.model)
+    found = evaluation.run("test[:12]")
+    assert evaluation.run("test[:12]") == found
     pairs = task.dataset.pairs("test[:12]")
     sums = np.zeros(2)
     for source, target in zip(task.subwords.encode(pairs.source), task.subwords.encode(pairs.target)):

@@ -15,13 +15,13 @@ import tensorflow as tf
 from flags.data import Sentences
 from flags.errors import RunError
 from tests.trainers.test_translating import ONE_CPU, build, leave_a_run
-from trainers import translation_export
 from trainers.data import token_batches, translation, vocabulary
 from trainers.data.vocabulary import BEGIN, END
-from trainers.decoding import Decoder
+from trainers.exports import translation as translation_export
+from trainers.exports.translation import GraphSubwords
+from trainers.generation.decoding import Decoder
+from trainers.generation.translating import Translator, longest_translation
 from trainers.main import main
-from trainers.translating import Translator, longest_translation
-from trainers.translation_export import GraphSubwords
 
 DATA = Sentences(name="django_de_en", test_split="test", max_length=20, beam=2)
 ODD_TEXTS = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from trainers.figures import records
+from trainers.figures import reading
 from trainers.figures.double_descent_frame import (
     SPLITS,
     Texts,
@@ -18,7 +18,7 @@ from trainers.figures.double_descent_frame import (
 )
 from trainers.figures.double_descent_lines import SIDES, Line
 from trainers.figures.double_descent_trials import NOISE, QUANTITIES, Trials, at_the_end, curve_of, value_of, written
-from trainers.figures.records import Curve, Group, error_percent
+from trainers.figures.records import Curve, Group, Record, error_percent
 from trainers.figures.style import Drawing, NotDrawn
 
 ORACLE_LINES = "solid: the end of training; dashed: an oracle's stop, which looks at the test labels; "
@@ -92,7 +92,7 @@ def best_steps(points: Sequence[Group], path: str, name: str) -> Mapping[str, Se
     return {side: [curve_of(places, values[side])] for side in SIDES}
 
 
-def _best(record: records.Record, name: str) -> tuple[float, float] | None:
+def _best(record: Record, name: str) -> tuple[float, float] | None:
     """The best logged test number of a run, and the training number of the same step."""
     fitted = record.points("fit", name)
     tested = {step: number for step, number in record.points("eval", name).items() if step in fitted}
@@ -109,7 +109,7 @@ def _votes(points: Sequence[Group], path: str, name: str) -> Mapping[str, Sequen
 
 def vote_error(point: Group) -> float | None:
     """The test error in % of the plurality vote of a point's finished runs; None of fewer than two that kept theirs."""
-    kept = [found for record in point.finished if (found := records.predictions(record.folder)) is not None]
+    kept = [found for record in point.finished if (found := reading.predictions(record.folder)) is not None]
     if len(kept) < 2:
         return None
     classes = np.stack([found.classes for found in kept])  # [runs, examples]

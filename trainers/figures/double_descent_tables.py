@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from trainers.figures import double_descent_emc, records
+from trainers.figures import double_descent_emc, reading
 from trainers.figures.double_descent_trials import (
     EXAMPLES,
     NOISE,
@@ -24,7 +24,7 @@ from trainers.figures.double_descent_trials import (
     value_of,
     written,
 )
-from trainers.figures.records import Estimate, Group, error_percent
+from trainers.figures.records import Estimate, Group, Record, error_percent
 from trainers.figures.tables import Cell, Table
 
 ERRORS = {  # column -> part of results.json, its field
@@ -199,7 +199,7 @@ def _seed_count(points: Sequence[Group]) -> int:
     return min(len(point.finished) for point in points)
 
 
-def _paired(first: Group, second: Group) -> list[tuple[records.Record, records.Record]]:
+def _paired(first: Group, second: Group) -> list[tuple[Record, Record]]:
     """The finished runs of two points with the same seed."""
     by_seed = {record.seed: record for record in first.finished}
     return [(by_seed[record.seed], record) for record in second.finished if record.seed in by_seed]
@@ -217,7 +217,7 @@ def over_images(first: Group, second: Group) -> Difference | None:
     """The same, test image by test image, averaged over the seeds that have both; None without their predictions."""
     wrong = []
     for pair in _paired(first, second):
-        found = [records.predictions(run.folder) for run in pair]
+        found = [reading.predictions(run.folder) for run in pair]
         if None in found or len({len(each.labels) for each in found}) > 1:
             return None
         before, after = (100.0 * (each.classes != each.labels) for each in found)

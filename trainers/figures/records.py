@@ -1,23 +1,19 @@
-"""What runs left in their folders, read for drawing: single runs, and groups that differ in nothing but the seed."""
+"""What is drawn and tabulated: single runs, and groups of them that differ in nothing but the seed."""
 
 from __future__ import annotations
 
 import dataclasses
-import glob
 import json
 import math
 import pathlib
 import statistics
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from flags import catalog, overrides
-from flags.errors import UserError
 from flags.recipe import Experiment
-from trainers.run_folder import RunFolder
 
 DATA_NAMES = {
     "cifar10": "CIFAR-10",
@@ -39,10 +35,6 @@ DATA_NAMES = {
     "synthetic_pairs": "synthetic pairs of sentences",
 }
 MANY_POINTS = 150  # a curve with more is averaged between evaluations
-KEPT = {  # what reports measure with a run's model: field of `Record` -> under which key of the file that keeps it
-    "layer_responses": "std",
-    "attention_weights": "weights",
-}
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -233,131 +225,6 @@ def _estimate(values: Sequence[float], change: Callable[[float], float]) -> Esti
 def error_percent(top1: float) -> float:
     """A fraction of right answers as an error in %."""
     return 100 * (1 - top1)
-
-
-# Reading
-
-
-def find(patterns: Iterable[str]) -> list[pathlib.Path]:
-    """The folders of runs (those with a config.json) that match glob patterns, each once.
-
-    Raises:
-        UserError: a pattern matches none.
-    """
-    found: dict[pathlib.Path, pathlib.Path] = {}
-    for pattern in patterns:
-        matches = [pathlib.Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
-        folders = [match for match in matches if RunFolder(match).config.is_file()]
-        if not folders:
-            there = "matches no folder" if not matches else "matches no folder of a run (one with a config.json)"
-            raise UserError(f"--runs={pattern}: {there}. Quote the pattern, for instance --runs='runs/*/sample'.")
-        for folder in folders:
-            found.setdefault(folder.resolve(), folder)
-    return list(found.values())
-
-
-def read(folder: pathlib.Path) -> Record:
-    """Reads the run in a folder; damaged results count as none, and `damage` says so.
-
-    Raises:
-        UserError: its config cannot be read, or names an experiment that is not known here.
-    """
-    files = RunFolder(folder)
-    config = files.read_config()
-    if config is None:
-        raise UserError(f"{folder}: no run is there (no config.json). Name the folder of a run.")
-    try:
-        recipe = dict(config["recipe"])
-        data = Data(str(recipe["data.name"]), str(config["data"]))
-        seed, changed = int(config["seed"]), tuple(map(str, config["overrides"]))
-        experiment, _ = str(config["experiment"]), int(recipe["train.eval_every"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{files.config}: not the config of a run ({error!r}). Train the run anew.") from None
-    if experiment not in catalog.names():
-        raise UserError(f"{folder}: its experiment {experiment} is not one of this version.")
-    rows, damaged_rows = _rows(files)
-    results, damaged_results = _results(files.results)
-    settings = {**recipe, "precision": config.get("precision"), "init_from": config.get("init_from")}
-    return Record(
-        folder=folder,
-        experiment=catalog.get(experiment),
-        data=data,
-        seed=seed,
-        settings=settings,
-        overrides=changed,
-        rows=rows,
-        results=results,
-        **{field: _kept(folder, field) for field in KEPT},
-        damage="; ".join(filter(None, (damaged_rows, damaged_results))),
-    )
-
-
-def _results(path: pathlib.Path) -> tuple[dict | None, str]:
-    try:
-        results = json.loads(path.read_text())
-        for metrics in (value for name, value in results.items() if name == "fit" or name.startswith("metrics")):
-            if not all(map(_is_number, metrics.values())):
-                raise ValueError("its metrics are not all numbers")
-        results["metrics"]
-    except FileNotFoundError:
-        return None, ""
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return None, f"{path} cannot be read ({error}); taken as unfinished"
-    return results, ""
-
-
-def _rows(files: RunFolder) -> tuple[tuple[dict, ...], str]:
-    """The lines of metrics.jsonl that have a step and a split, with the numbers in them that are finite."""
-    try:
-        lines = files.read_metrics()
-    except (OSError, ValueError) as error:
-        return (), f"{files.metrics} cannot be read ({error})"
-    whole = [row for row in lines if isinstance(row, dict) and isinstance(row.get("step"), int) and "split" in row]
-    return tuple({"split": row["split"]} | {n: v for n, v in row.items() if _is_number(v)} for row in whole), ""
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
-def model_stamp(model: pathlib.Path) -> dict[str, int]:
-    """What changes when a file is written anew: time (ns) and size (bytes)."""
-    stat = model.stat()
-    return {"mtime_ns": stat.st_mtime_ns, "size": stat.st_size}
-
-
-def kept_path(folder: pathlib.Path, field: str) -> pathlib.Path:
-    """The file of a run in which a report keeps what it measured (`KEPT`)."""
-    return folder / "report" / f"{field}.json"
-
-
-def _kept(folder: pathlib.Path, field: str) -> dict[str, Any] | None:
-    """What an earlier report measured with the model that is there; else None."""
-    try:
-        kept = json.loads(kept_path(folder, field).read_text())
-        if kept["model"] == model_stamp(RunFolder(folder).keras_model):
-            return dict(kept[KEPT[field]])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
-
-
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-    """What a finished run found on the test split, in file order."""
-
-    classes: np.ndarray  # [examples], int
-    labels: np.ndarray  # [examples], int
-
-
-def predictions(folder: pathlib.Path) -> Predictions | None:
-    """The predictions.npz of a run; None if it is not there, is damaged, or lacks the labels."""
-    try:
-        with np.load(RunFolder(folder).predictions) as kept:
-            found = Predictions(classes=kept["classes"].astype(int), labels=kept["labels"].astype(int))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-    return found if found.classes.shape == found.labels.shape else None
 
 
 # Grouping

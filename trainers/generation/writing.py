@@ -16,8 +16,8 @@ from flags.run import Run
 from tf_models.sha_rnn import collapse
 from trainers.data.text import TextDataSet
 from trainers.diverged import diverged
-from trainers.sampling import Place, Writer, draw
-from trainers.screen import Screen
+from trainers.generation.sampling import Place, Writer, draw
+from trainers.generation.screen import Screen
 from trainers.session import Session
 
 AT_ONCE = 16  # symbols a call: few enough to be seen coming, enough for Python not to matter

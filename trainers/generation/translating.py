@@ -17,9 +17,9 @@ from flags.errors import UserError
 from flags.run import Run
 from trainers.data.token_batches import padded_sources
 from trainers.data.vocabulary import BEGIN, END, Subwords
-from trainers.decoding import Decoder
 from trainers.diverged import diverged
-from trainers.screen import Screen
+from trainers.generation.decoding import Decoder
+from trainers.generation.screen import Screen
 from trainers.session import Session
 
 POSITIONS = 8192  # of all texts that are searched together

@@ -12,11 +12,11 @@ import tensorflow as tf
 from flags.errors import RunError
 from trainers.data.token_batches import padded_sources
 from trainers.data.vocabulary import BEGIN, BLANK, END, PADDING, UNKNOWN, Subwords
-from trainers.decoding import Decoder
 from trainers.diverged import diverged
+from trainers.exports.text import BLANKS
+from trainers.generation.decoding import Decoder
+from trainers.generation.translating import longest_translation
 from trainers.session import Session
-from trainers.text_export import BLANKS
-from trainers.translating import longest_translation
 
 VOCABULARY = "assets.extra/vocabulary.model"  # TensorFlow leaves that folder to us
 UNKNOWN_TEXT = " ⁇ "  # what SentencePiece writes for an unknown subword

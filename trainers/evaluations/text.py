@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from trainers import compressors
 from trainers.carried import CarriedModel
 from trainers.data import segments
+from trainers.evaluations.evaluation import Evaluation
 from trainers.loop import EvalLoop
 from trainers.session import Session
 from trainers.tasks.language_modelling import symbol_losses
@@ -18,8 +22,8 @@ from trainers.tasks.language_modelling import symbol_losses
 AUTHOR = "_author"  # the metric as the author's code averages it
 
 
-class TextEvaluation:
-    """Evaluates a language model on splits as often as asked; what was compiled for a split is used again.
+class TextEvaluation(Evaluation):
+    """A whole text; of bytes, also what compressors make of it.
 
     The split is cut into as many lanes as the recipe says, whose first symbol is not predicted; every other symbol
     counts once. The author's code divides the sum of their losses by one more a lane; that figure has the ending
@@ -27,8 +31,35 @@ class TextEvaluation:
     """
 
     def __init__(self, session: Session, model: keras.Model):
-        self._session = session
+        super().__init__(session)
         self._model = model
+
+    def protocol(self, split: str) -> str:
+        return f"{self._lanes(split)} lanes"
+
+    def at_the_end(self, split: str) -> tuple[dict[str, float], dict[str, Any]]:
+        return {}, {"compressors": self._compressors(split)} if self._session.task.unit == "byte" else {}
+
+    @staticmethod
+    def shown(told: Mapping[str, Any]) -> str:
+        if "compressors" not in told:
+            return ""
+        ways = told["compressors"]
+        lines = [f"  {name:17} " + "  ".join(f"{bits[name]:.4f}" for bits in ways.values()) for name in ways["alone"]]
+        return "\n".join([f"bits per character of compressors on the same bytes: {', '.join(ways)}", *lines])
+
+    def _compressors(self, split: str) -> dict[str, dict[str, float]]:
+        """What compressors make of a split: bits per character by how they are used, then by compressor."""
+        dataset, train_split = self._session.dataset, self._session.recipe.data.train_split
+        text = dataset.text(split)
+        bits = {"alone": compressors.bits_per_character(text)}
+        if split != train_split:
+            bits["after the training part"] = compressors.bits_per_character(text, dataset.text(train_split))
+        return bits
+
+    def _lanes(self, split: str) -> int:
+        data = self._session.recipe.data
+        return data.test_lanes if split == data.test_split else data.validation_lanes
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
         """Mean loss and metric over a split, exact and the author's, and how many symbols were predicted."""
@@ -49,7 +80,7 @@ class TextEvaluation:
     @functools.cache  # noqa: B019 (it lives as long as its run)
     def _prepared(self, split: str) -> _Prepared:
         session, data = self._session, self._session.recipe.data
-        count = data.test_lanes if split == data.test_split else data.validation_lanes
+        count = self._lanes(split)
         lanes = segments.lanes(session.dataset.tokens(split), count)
         rows = lanes.shape[1]
         cut = segments.fixed_segments(rows, data.segment_length)

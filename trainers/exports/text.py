@@ -16,7 +16,7 @@ from tf_models.layers.devices import portable
 from tf_models.sha_rnn import collapse, empty_state
 from trainers.data.text import LINE_END
 from trainers.diverged import diverged
-from trainers.sampling import advance, state_specs
+from trainers.generation.sampling import advance, state_specs
 from trainers.session import Session
 from trainers.tasks.language_modelling import symbol_losses
 

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from trainers.data import held
+from trainers.evaluations.evaluation import Evaluation
 from trainers.loop import EvalLoop
 from trainers.session import Session
 
 
-class HeldEvaluation:
-    """Tests a classifier as often as asked, in inference mode; what was compiled for one set is used for all."""
+class HeldEvaluation(Evaluation):
+    """A split, or the training examples, whose true labels are known as well."""
 
     def __init__(self, session: Session, model: keras.Model):
-        self._session = session
+        super().__init__(session)
         self._model = model
         names = (*session.task.metric_names, "top1_clean")
         self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=names)
         self._classes = tf.function(lambda images: tf.argmax(session.task.logits(model, images), axis=1))
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean metrics over a split, and `examples`; under `weights` (a context that swaps the average in)."""
         metrics = self._metrics(split, weights)
         del metrics["top1_clean"]  # a split's own labels are all there are
         return metrics
@@ -45,9 +46,9 @@ class HeldEvaluation:
         return {"classes": np.concatenate(classes).astype(np.int16), "labels": examples.labels.astype(np.int16)}
 
     def _metrics(self, split: str | None, weights: contextlib.AbstractContextManager | None) -> dict[str, float]:
-        data, batches = self._data(split)
+        iterator, batches = self._batches(split)
         with weights or contextlib.nullcontext():
-            return self._loop.run(iter(data), batches)
+            return self._loop.run(iterator, batches)
 
     def _measure(self, batch):
         task = self._session.task
@@ -63,13 +64,18 @@ class HeldEvaluation:
         return held.decoded(records, session.recipe.data, session.recipe.model.resolution)
 
     @functools.cache  # noqa: B019
-    def _data(self, split: str | None) -> tuple[tf.distribute.DistributedDataset, int]:
-        """The batches of a split, or of the training examples, and how many there are."""
+    def _batches(self, split: str | None) -> tuple[Iterator, int]:
+        """The batches of a split, or of the training examples, over and over, and how many are once.
+
+        To begin anew takes longer than to go through these few examples.
+        """
         task, train = self._session.task, self._session.recipe.train
         examples = task.training_set if split is None else self._split(split)
         true = examples.labels if split is not None else examples.true_labels
         columns = {"image": examples.images, "label": examples.labels, "true_label": true}
-        data = self._session.strategy.distribute_datasets_from_function(
-            lambda context: held.evaluation_batches(columns, global_batch=train.eval_batch, context=context)
-        )
-        return data, -(-len(true) // train.eval_batch)
+
+        def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return held.evaluation_batches(columns, global_batch=train.eval_batch, context=context).repeat()
+
+        endless = self._session.strategy.distribute_datasets_from_function(batches)
+        return iter(endless), -(-len(true) // train.eval_batch)

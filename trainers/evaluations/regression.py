@@ -8,18 +8,18 @@ import keras
 import tensorflow as tf
 
 from trainers.data.linear_data import Pairs
+from trainers.evaluations.evaluation import Evaluation
 from trainers.session import Session
 
 
-class RegressionEvaluation:
-    """Tests a model in inference mode."""
+class RegressionEvaluation(Evaluation):
+    """A split, or the training examples, each as one batch."""
 
     def __init__(self, session: Session, model: keras.Model):
-        self._session = session
+        super().__init__(session)
         self._losses = tf.function(lambda batch: session.task.losses(model, batch, training=False)[1])
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean metrics over a split, and `examples`; under `weights` (a context that swaps the average in)."""
         return self._means(self._session.dataset.split(split), weights)
 
     def fit(self, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -14,40 +15,33 @@ from sacrebleu.metrics import BLEU
 from trainers.data import token_batches
 from trainers.data.token_batches import EncodedPairs
 from trainers.data.vocabulary import PADDING
+from trainers.evaluations.evaluation import Evaluation
+from trainers.generation.translating import Translator
 from trainers.loop import EvalLoop
 from trainers.session import Session
-from trainers.translating import Translator
 
 FITTED = 2_000  # training pairs, at most, that `fit` measures
 SHOWN = 5  # translations
 
 
-class TranslationEvaluation:
-    """Tests a model as often as asked, in inference mode; what was compiled for one set of pairs is used for all.
-
-    Every target token counts exactly once, however many replicas there are, the end of each text included. No pair is
-    left out.
-    """
+class TranslationEvaluation(Evaluation):
+    """Every target token counts once, the end of each text included; no pair is left out, however long it is."""
 
     def __init__(self, session: Session, model: keras.Model):
-        self._session = session
+        super().__init__(session)
         self._model = model
         names = session.task.metric_names
         self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=names)
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean loss a token, smoothed and not, and perplexity; `tokens` and `pairs` say of how many.
-
-        Args:
-            weights: a context that swaps the average in.
-        """
+        """Mean loss a token, smoothed and not, and perplexity; `tokens` and `pairs` say of how many."""
         return self._means(split, weights)
 
     def fit(self, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
         """The same of at most `FITTED` training pairs, evenly taken from those that are used."""
         return self._means(None, weights)
 
-    def translate(self, split: str) -> tuple[dict[str, float], dict[str, Any]]:
+    def at_the_end(self, split: str) -> tuple[dict[str, float], dict[str, Any]]:
         """`bleu` (0 to 100) of a split's translations by the recipe's `data.beam`, and what belongs to it.
 
         That is sacrebleu's signature of how it was computed, and some `translations`: source, ours, reference.
@@ -65,10 +59,18 @@ class TranslationEvaluation:
         ]
         return {"bleu": score}, {"bleu_signature": str(bleu.get_signature()), "translations": shown}
 
+    @staticmethod
+    def shown(told: Mapping[str, Any]) -> str:
+        texts = (
+            f"  source       {one['source']}\n  ours         {one['ours']}\n  reference    {one['reference']}"
+            for one in told["translations"]
+        )
+        return "\n\n".join([f"  BLEU is      {told['bleu_signature']}", *texts])
+
     def _means(self, split: str | None, weights: contextlib.AbstractContextManager | None) -> dict[str, float]:
-        data, batches, pairs = self._data(split)
+        iterator, batches, pairs = self._batches(split)
         with weights or contextlib.nullcontext():
-            means = self._loop.run(iter(data), batches)
+            means = self._loop.run(iterator, batches)
         tokens = means.pop("examples")
         return self._session.task.completed(means) | {"tokens": tokens, "pairs": pairs}
 
@@ -79,18 +81,19 @@ class TranslationEvaluation:
         return {"loss": smoothed / tokens, "nll": nll / tokens}
 
     @functools.cache  # noqa: B019 (it lives as long as its run)
-    def _data(self, split: str | None) -> tuple[tf.distribute.DistributedDataset, int, int]:
-        """The batches of a split, or of training pairs, how many there are, and of how many pairs."""
+    def _batches(self, split: str | None) -> tuple[Iterator, int, int]:
+        """The batches of a split, or of training pairs, over and over; how many are once, and of how many pairs."""
         session, pairs = self._session, self._encoded(split)
         # Those of similar length together: less padding.
         pairs = pairs.at(np.argsort(pairs.lengths, kind="stable"))
 
-        def batches(context: tf.distribute.InputContext):
+        def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
             tokens = session.recipe.train.eval_batch
             return token_batches.evaluation_batches(pairs, tokens=tokens, context=context).map(_by_tokens)
 
-        data = session.strategy.distribute_datasets_from_function(batches)
-        return data, len(batches(tf.distribute.InputContext())), len(pairs)
+        once = len(batches(tf.distribute.InputContext()))
+        endless = session.strategy.distribute_datasets_from_function(lambda context: batches(context).repeat())
+        return iter(endless), once, len(pairs)
 
     def _encoded(self, split: str | None) -> EncodedPairs:
         task = self._session.task

@@ -1,0 +1,54 @@
+"""The model of a run: what it left in its folder, or weights from elsewhere in its network."""
+
+from __future__ import annotations
+
+import sys
+
+import keras
+
+import tf_models
+from flags.errors import UserError
+from tf_models.deep_graphs import deep_graphs
+from trainers.session import Session
+
+
+def load_finished(session: Session) -> keras.Model:
+    """The model that a finished run left in its folder.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    path = session.folder.keras_model
+    if not path.exists():
+        raise UserError(
+            f"{path}: there is no finished run here. Train it first: python -m trainers.main "
+            f"--experiment={session.recipe.name} --model_dir={session.folder.path}"
+        )
+    try:
+        with session.strategy.scope(), deep_graphs():
+            return keras.saving.load_model(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a Keras file of this project ({str(error).splitlines()[0]}).") from error
+
+
+def load_imported(session: Session) -> keras.Model:
+    """The recipe's model with all of its weights from `--init_from`; says on stderr what they expect of images.
+
+    Raises:
+        UserError: they cannot be read, are of another model, or leave the head as it was made.
+    """
+    path = session.run.init_from
+    try:
+        with session.strategy.scope():
+            model = session.task.build_model()
+        loaded = tf_models.load_weights(model, path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"--init_from: {error}") from error
+    if loaded.initial:
+        raise UserError(
+            f"--init_from={path}: {loaded}. Without a trained head there is nothing to {session.run.mode}: "
+            "use weights of as many classes, or train first."
+        )
+    if session.is_chief and not session.run.quiet:
+        print(f"--init_from: {loaded}", file=sys.stderr)
+    return model
