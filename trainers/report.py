@@ -14,8 +14,10 @@ from collections.abc import Callable
 from flags import run as run_flags
 from flags.errors import UserError
 from flags.run import Run
-from trainers.figures import page, papers, reading, records, resnet, sha_rnn, style, tables
+from trainers.figures import page, papers, reading, records, style, tables
 from trainers.figures.records import Record
+from trainers.figures.resnet import figures as resnet
+from trainers.figures.sha_rnn import figures as sha_rnn
 from trainers.figures.style import Drawing
 from trainers.files import write_bytes, write_json, write_text
 from trainers.run_folder import RunFolder

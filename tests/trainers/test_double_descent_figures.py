@@ -12,19 +12,20 @@ from tests.trainers import made_up_trials
 from tests.trainers.drawings import groups_of, lines, texts
 from tests.trainers.made_up_trials import MLP, OF_MLP, STEPS
 from trainers import report
-from trainers.figures import double_descent, double_descent_maps, double_descent_tables, papers, style
-from trainers.figures.double_descent_trials import Trials, spread, trials_of
+from trainers.figures import papers, style
+from trainers.figures.double_descent import figures, maps, tables
+from trainers.figures.double_descent.trials import Trials, spread, trials_of
 from trainers.figures.style import Drawing, NotDrawn
 
 
 def drawn(groups):
     with style.look():
-        return {d.name: d for d in double_descent.draw(groups) if isinstance(d, Drawing)}
+        return {d.name: d for d in figures.draw(groups) if isinstance(d, Drawing)}
 
 
 def not_drawn(groups):
     with style.look():
-        found = [d for d in double_descent.draw(groups) if isinstance(d, NotDrawn)]
+        found = [d for d in figures.draw(groups) if isinstance(d, NotDrawn)]
     return {d.title.partition(":")[0]: d.reason for d in found}
 
 
@@ -82,7 +83,7 @@ def test_of_many_values_a_few_are_shown_from_the_first_to_the_last():
 def test_other_papers_runs_are_left_alone(write_trial):
     groups = groups_of(write_trial(experiment="resnet20_cifar10", test={1: 50}, fit={1: 50}))
     assert drawn(groups) == not_drawn(groups) == {}
-    assert list(double_descent_tables.tables(groups)) == []
+    assert list(tables.tabulate(groups)) == []
 
 
 # Over the width
@@ -260,10 +261,10 @@ def test_a_heat_map_over_examples_is_drawn_where_both_vary(write_widths):
 
 
 def test_cells_without_a_run_are_blank_and_edges_lie_halfway():
-    across, upward, errors = double_descent_maps.grid({(1, 10): 5.0, (4, 100): 7.0})
+    across, upward, errors = maps.grid({(1, 10): 5.0, (4, 100): 7.0})
     assert (across.tolist(), upward.tolist()) == ([1, 4], [10, 100])
     np.testing.assert_array_equal(errors, [[5, np.nan], [np.nan, 7]])
-    np.testing.assert_allclose(double_descent_maps.edges([1, 4]), [0.5, 2, 8])
+    np.testing.assert_allclose(maps.edges([1, 4]), [0.5, 2, 8])
 
 
 # Choosing

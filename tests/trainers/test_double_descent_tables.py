@@ -7,13 +7,13 @@ import pytest
 
 from tests.trainers.drawings import groups_of
 from tests.trainers.made_up_trials import FIT, OF_MLP
-from trainers.figures import double_descent_tables
-from trainers.figures.double_descent_trials import peak
+from trainers.figures.double_descent import tables
+from trainers.figures.double_descent.trials import peak
 from trainers.figures.records import Curve
 
 
 def tabulated(groups):
-    return {table.name: table for table in double_descent_tables.tables(groups)}
+    return {table.name: table for table in tables.tabulate(groups)}
 
 
 def rows_of(table):

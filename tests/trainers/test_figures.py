@@ -13,8 +13,9 @@ import pytest
 from flags import catalog, overrides
 from flags.errors import UserError
 from tests.trainers.drawings import drawn, groups_of, lines, texts
-from trainers.figures import papers, reading, records, resnet, style, tables
+from trainers.figures import papers, reading, records, style, tables
 from trainers.figures.records import Data, Estimate
+from trainers.figures.resnet import figures as resnet
 from trainers.figures.style import NotDrawn
 
 ROOT = pathlib.Path(__file__).parents[2]

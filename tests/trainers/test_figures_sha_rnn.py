@@ -11,7 +11,9 @@ import pytest
 from flags import catalog, overrides
 from flags.run import parse
 from tests.trainers.drawings import drawn, groups_of, lines, texts
-from trainers.figures import papers, reading, sha_rnn, sha_rnn_tables, style, tables
+from trainers.figures import papers, reading, style, tables
+from trainers.figures.sha_rnn import figures as sha_rnn
+from trainers.figures.sha_rnn.tables import PAPER_ROWS
 from trainers.figures.style import NotDrawn
 from trainers.main import main
 from trainers.session import open_session
@@ -438,4 +440,4 @@ def test_a_report_measures_attention_once_and_quotes_it_on_its_page(tmp_path, ca
 
 def test_every_experiment_with_a_number_of_the_paper_is_in_the_table():
     printed = {name for name in catalog.names() if "bpc" in catalog.get(name).paper.numbers}
-    assert set(sha_rnn_tables.PAPER_ROWS) == printed
+    assert set(PAPER_ROWS) == printed

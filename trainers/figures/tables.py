@@ -84,7 +84,7 @@ def _plain(cell: Cell):
     return cell
 
 
-def tables(groups: Sequence[Group]) -> Iterator[Table]:
+def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
     """Every experiment of the report: the paper's numbers and ours."""
     names = [name for name in METRICS if any(name in _known(group) for group in groups)]
     columns = ["experiment", "in the paper", "data", "seeds"]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from trainers.figures import style
-from trainers.figures.double_descent_trials import QUANTITIES, THRESHOLDS, fitted, peak
+from trainers.figures.double_descent.trials import QUANTITIES, THRESHOLDS, fitted, peak
 from trainers.figures.records import Curve
 from trainers.figures.style import GRAY, KeyRow
 

@@ -18,9 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from trainers.figures import style
-from trainers.figures.double_descent_frame import FITTED, finished_drawing, foot_of, title_of
-from trainers.figures.double_descent_lines import SIDES, colors
-from trainers.figures.double_descent_trials import (
+from trainers.figures.double_descent.frame import FITTED, finished_drawing, foot_of, title_of
+from trainers.figures.double_descent.lines import SIDES, colors
+from trainers.figures.double_descent.trials import (
     EXAMPLES,
     NOISE,
     Slice,

@@ -10,9 +10,9 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from trainers.figures import style
-from trainers.figures.double_descent_frame import FEWEST, FITTED, SPLITS, axis_of, finished_drawing, is_logged, title_of
-from trainers.figures.double_descent_lines import SIDES, Axis, ticks
-from trainers.figures.double_descent_trials import (
+from trainers.figures.double_descent.frame import FEWEST, FITTED, SPLITS, axis_of, finished_drawing, is_logged, title_of
+from trainers.figures.double_descent.lines import SIDES, Axis, ticks
+from trainers.figures.double_descent.trials import (
     EXAMPLES,
     THRESHOLDS,
     Slice,

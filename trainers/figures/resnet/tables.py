@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from flags.resnet import CIFAR, IMAGENET
 from trainers.figures.records import Data, Group, error_percent
-from trainers.figures.resnet import (
+from trainers.figures.resnet.figures import (
     FAMILIES,
     FIGURE_6_ENDS,
     TABLE_6_MEANS,
@@ -24,7 +24,7 @@ COUNTS = ("parameters: counted", "multiply-adds: paper", "multiply-adds: counted
 BEST = "Measured: of several seeds the best and, in brackets, mean ± standard deviation (n - 1)."
 
 
-def tables(groups: Sequence[Group]) -> Iterator[Table]:
+def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
     """The tables that have a run of at least one of their networks, data set by data set."""
     for data, nets in imagenet_nets(groups):
         if any(net in nets for net in ("plain18", "plain34", "resnet18", "resnet34")):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from flags import catalog
 from trainers.figures.records import Data, Estimate, Group, Record
-from trainers.figures.sha_rnn import (
+from trainers.figures.sha_rnn.figures import (
     Member,
     compressors_of,
     has_printed,
@@ -36,7 +36,7 @@ PUBLISHED = (  # on enwik8: model, bits per character of the test part, paramete
 )
 
 
-def tables(groups: Sequence[Group]) -> Iterator[Table]:
+def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
     """The results on every text that a run is on, compressors on the same bytes, and what attention looks back at."""
     for data, members in members_by_data(groups):
         yield _results(members, data)

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from trainers.figures import double_descent_emc, reading
-from trainers.figures.double_descent_trials import (
+from trainers.figures import reading
+from trainers.figures.double_descent import emc
+from trainers.figures.double_descent.trials import (
     EXAMPLES,
     NOISE,
     THRESHOLDS,
@@ -63,14 +64,14 @@ class Difference:
         return self.mean / self.standard_error if self.standard_error else None
 
 
-def tables(groups: Sequence[Group]) -> Iterator[Table]:
+def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
     """For each experiment with several recipes what was measured; where widths vary, the verdict; complexities."""
     for trials in trials_of(groups):
         if len(trials.points) > 1 and any(point.finished for point in trials.points):
             yield _measured(trials)
             if trials.width and "top1" in trials.measured("metrics"):
                 yield _verdict(trials)
-        brackets = double_descent_emc.read_brackets(trials)
+        brackets = emc.read_brackets(trials)
         if brackets:
             yield _complexities(trials, brackets)
 
@@ -233,13 +234,13 @@ def _difference(values: Sequence[float]) -> Difference:
 # Effective complexity
 
 
-def _complexities(trials: Trials, brackets: Sequence[double_descent_emc.Bracket]) -> Table:
+def _complexities(trials: Trials, brackets: Sequence[emc.Bracket]) -> Table:
     paths = [path for path in dict.fromkeys(path for b in brackets for path in b.point) if path != EXAMPLES]
 
-    def row(bracket: double_descent_emc.Bracket) -> tuple[Cell, ...]:
+    def row(bracket: emc.Bracket) -> tuple[Cell, ...]:
         point: Mapping = bracket.point
         cells = [_cell(point[path], path) if path in point else None for path in paths]
-        error = double_descent_emc.ERRORS.get(bracket.error, bracket.error)
+        error = emc.ERRORS.get(bracket.error, bracket.error)
         return (*cells, error, f"{bracket.eps:g}", bracket.low, bracket.high)
 
     return Table(

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from flags.double_descent import COMPARED
-from trainers.figures.double_descent_frame import (
+from trainers.figures.double_descent.frame import (
     FEWEST,
     SPLITS,
     Texts,
@@ -18,8 +18,8 @@ from trainers.figures.double_descent_frame import (
     seeds_of,
     shown_quantities,
 )
-from trainers.figures.double_descent_lines import SIDES, Axis, Line
-from trainers.figures.double_descent_trials import (
+from trainers.figures.double_descent.lines import SIDES, Axis, Line
+from trainers.figures.double_descent.trials import (
     ORDER,
     RATE,
     REPETITIONS,

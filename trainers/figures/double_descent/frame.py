@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from flags.data import SmallImages
-from trainers.figures.double_descent_lines import Axis, Line, figure_of
-from trainers.figures.double_descent_trials import (
+from trainers.figures.double_descent.lines import Axis, Line, figure_of
+from trainers.figures.double_descent.trials import (
     AXES,
     DECAY,
     EXAMPLES,

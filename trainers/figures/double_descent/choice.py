@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from trainers.figures import reading
-from trainers.figures.double_descent_frame import (
+from trainers.figures.double_descent.frame import (
     SPLITS,
     Texts,
     axis_of,
@@ -16,8 +16,8 @@ from trainers.figures.double_descent_frame import (
     seeds_of,
     shown_quantities,
 )
-from trainers.figures.double_descent_lines import SIDES, Line
-from trainers.figures.double_descent_trials import NOISE, QUANTITIES, Trials, at_the_end, curve_of, value_of, written
+from trainers.figures.double_descent.lines import SIDES, Line
+from trainers.figures.double_descent.trials import NOISE, QUANTITIES, Trials, at_the_end, curve_of, value_of, written
 from trainers.figures.records import Curve, Group, Record, error_percent
 from trainers.figures.style import Drawing, NotDrawn
 

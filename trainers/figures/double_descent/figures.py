@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from trainers.figures import (
-    double_descent_choice,
-    double_descent_emc,
-    double_descent_maps,
-    double_descent_procedures,
-)
-from trainers.figures.double_descent_frame import (
+from trainers.figures.double_descent import choice, emc, maps, procedures
+from trainers.figures.double_descent.frame import (
     FEWEST,
     SPLITS,
     Texts,
@@ -24,8 +19,8 @@ from trainers.figures.double_descent_frame import (
     seeds_of,
     shown_quantities,
 )
-from trainers.figures.double_descent_lines import SIDES, Axis, Line
-from trainers.figures.double_descent_trials import (
+from trainers.figures.double_descent.lines import SIDES, Axis, Line
+from trainers.figures.double_descent.trials import (
     DECAY,
     EXAMPLES,
     RATE,
@@ -55,10 +50,10 @@ def draw(groups: Sequence[Group]) -> Iterator[Drawing | NotDrawn]:
         yield from _over_widths(trials)
         yield from _over_others(trials)
         yield from _over_epochs(trials)
-        yield from double_descent_maps.draw(trials)
-        yield from double_descent_choice.draw(trials)
-        yield from double_descent_emc.draw(trials)
-    yield from double_descent_procedures.draw(every)
+        yield from maps.draw(trials)
+        yield from choice.draw(trials)
+        yield from emc.draw(trials)
+    yield from procedures.draw(every)
 
 
 # At the end of training
