@@ -126,6 +126,7 @@ def test_seeds_are_a_band_from_the_smallest_to_the_largest_around_their_mean(wri
     assert points_of(test, "all runs") == [([1, 2, 4, 8], [40 + 5 / 3, 20 + 5 / 3, 30 + 5 / 3, 10 + 5 / 3])]
     (band,) = bands_of(test)
     assert {x: pytest.approx(ends) for x, ends in band.items()} == {1: (40, 44), 2: (20, 24), 4: (30, 34), 8: (10, 14)}
+    assert test.get_ylim()[1] > 44
     assert "bands reach from the smallest to the largest" in drawing.caption
 
 

@@ -85,7 +85,8 @@ def figure_of(title: str, lines: Sequence[Line], axis: Axis, quantities: Sequenc
         for axes, side in zip(row, SIDES):
             _draw_panel(axes, lines, axis, side, name)
         if name == "top1":  # on one scale, so that they compare
-            top = max((line.get_ydata().max() for axes in row for line in _data_lines(axes)), default=1)
+            drawn = [curve for line in lines for side in SIDES for curve in line.curves.get((side, name), ())]
+            top = max((curve.high.max() for curve in drawn if len(curve.high)), default=1)
             for axes in row:
                 axes.set_ylim(-0.02 * top, 1.06 * top)
                 axes.yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
