@@ -32,6 +32,7 @@ SYNTHETIC = {
 }
 
 _recipes: dict[str, Callable[[], Experiment]] = {}
+_modules: dict[str, str] = {}  # name -> which of `flags` registered it
 
 
 def register(name: str, recipe: Callable[[], Experiment]) -> None:
@@ -39,6 +40,7 @@ def register(name: str, recipe: Callable[[], Experiment]) -> None:
     if name in _recipes:
         raise ValueError(f"experiment: {name!r} is registered already")
     _recipes[name] = recipe
+    _modules[name] = recipe.__module__
 
 
 def experiment(recipe: Callable[[], Experiment]) -> Callable[[], Experiment]:
@@ -50,7 +52,7 @@ def experiment(recipe: Callable[[], Experiment]) -> Callable[[], Experiment]:
 def names() -> list[str]:
     """Returns the names of all experiments, paper by paper, in the order of the paper."""
     modules = [importlib.import_module(f"flags.{paper}").__name__ for paper in PAPERS]
-    return sorted(_recipes, key=lambda name: modules.index(_recipes[name].__module__))  # whoever was imported first
+    return sorted(_recipes, key=lambda name: modules.index(_modules[name]))  # whichever was imported first
 
 
 def get(name: str) -> Experiment:
