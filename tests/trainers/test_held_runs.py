@@ -1,12 +1,17 @@
 """Whole runs on images in memory: training error by both labels, log-spaced measurements, what a run leaves."""
 
+import gc
 import json
+import weakref
 
 import keras
 import numpy as np
 import pytest
 
+from flags.run import parse
+from trainers.evaluations import evaluation_by
 from trainers.main import main
+from trainers.session import open_session
 
 ON_CPU = ["--strategy=one_device", "--devices=cpu:0", "--data=sample", "--quiet"]
 SMALL = [
@@ -106,3 +111,15 @@ def test_two_replicas_train_as_one_does(finished, digits_dir, tmp_path, two_repl
 def test_what_cannot_be_is_said_in_one_line(setting, message, digits_dir, tmp_path, capsys):
     assert main(arguments(tmp_path, digits_dir, f"--set={setting}")) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith(message) or message in capsys.readouterr().err
+
+
+def test_an_evaluation_ends_with_its_run(digits_dir, tmp_path):
+    """Whatever it kept: a process of a sweep has many."""
+    session = open_session(parse(arguments(tmp_path, digits_dir)))
+    model = session.task.build_model()
+    evaluation = evaluation_by(session.task.test_protocol, session, model)
+    assert evaluation.run("test[:60]") == evaluation.run("test[:60]")
+    kept = weakref.ref(evaluation), weakref.ref(model)
+    del evaluation, model
+    gc.collect()
+    assert [reference() for reference in kept] == [None, None]

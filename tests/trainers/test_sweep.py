@@ -179,6 +179,17 @@ def test_random_features_fit_as_many_examples_as_there_are_features(tmp_path, di
     assert (bracket["low"], bracket["high"]) == (24, 25)
 
 
+def test_a_worker_ends_with_its_parent_even_if_the_signal_comes_before_it_waits():
+    code = "import os; os.kill = lambda *_: None; from trainers.sweeps import worker; worker.serve()"
+    ended = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert ended.returncode == 0 and ended.stdout == b""
+
+
+def test_a_process_that_does_not_end_by_itself_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(local, "SECONDS_TO_END", 0.1)
+    assert local._ended(subprocess.Popen(["sleep", "600"])) == -signal.SIGKILL
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_fails_its_trial_and_the_rest_goes_on(tmp_path):
     process = start([*LONG, f"--model_dir={tmp_path}", "--parallel=1"])

@@ -22,6 +22,7 @@ class HeldEvaluation(Evaluation):
     def __init__(self, session: Session, model: keras.Model):
         super().__init__(session)
         self._model = model
+        self._split, self._batches = functools.cache(self._split), functools.cache(self._batches)
         names = (*session.task.metric_names, "top1_clean")
         self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=names)
         self._classes = tf.function(lambda images: tf.argmax(session.task.logits(model, images), axis=1))
@@ -57,13 +58,11 @@ class HeldEvaluation(Evaluation):
         clean = tf.equal(tf.argmax(logits, axis=1), batch["true_label"])
         return metrics | {"loss": losses, "top1_clean": tf.cast(clean, tf.float32)}
 
-    @functools.cache  # noqa: B019 (it lives as long as its run)
     def _split(self, split: str) -> held.HeldImages:
         session = self._session
         records = session.dataset.split(split)
         return held.decoded(records, session.recipe.data, session.recipe.model.resolution)
 
-    @functools.cache  # noqa: B019
     def _batches(self, split: str | None) -> tuple[Iterator, int]:
         """The batches of a split, or of the training examples, over and over, and how many are once.
 

@@ -24,6 +24,7 @@ class ImageEvaluation(Evaluation):
     def __init__(self, session: Session, *members: Views):
         super().__init__(session)
         self._members = members
+        self._data = functools.cache(self._data)  # its own: a cache of the class would keep every model
         self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=session.task.metric_names)
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
@@ -40,7 +41,6 @@ class ImageEvaluation(Evaluation):
         views = tuple(member.example(example["image"]) for member in self._members)
         return {"views": views, "label": tf.cast(example["label"], tf.int64)}
 
-    @functools.cache  # noqa: B019 (it lives as long as its run)
     def _data(self, split: str) -> tuple[tf.distribute.DistributedDataset, int]:
         """The batches of a split, and how many there are."""
         session, examples = self._session, self._session.dataset.split(split)

@@ -33,6 +33,7 @@ class TextEvaluation(Evaluation):
     def __init__(self, session: Session, model: keras.Model):
         super().__init__(session)
         self._model = model
+        self._prepared = functools.cache(self._prepared)
 
     def protocol(self, split: str) -> str:
         return f"{self._lanes(split)} lanes"
@@ -77,7 +78,6 @@ class TextEvaluation(Evaluation):
             "lanes": prepared.lanes,
         }
 
-    @functools.cache  # noqa: B019 (it lives as long as its run)
     def _prepared(self, split: str) -> _Prepared:
         session, data = self._session, self._session.recipe.data
         count = self._lanes(split)

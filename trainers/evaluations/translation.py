@@ -30,6 +30,7 @@ class TranslationEvaluation(Evaluation):
     def __init__(self, session: Session, model: keras.Model):
         super().__init__(session)
         self._model = model
+        self._batches = functools.cache(self._batches)
         names = session.task.metric_names
         self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=names)
 
@@ -80,7 +81,6 @@ class TranslationEvaluation(Evaluation):
         smoothed, nll = self._session.task.sums(self._model, batch, training=False)
         return {"loss": smoothed / tokens, "nll": nll / tokens}
 
-    @functools.cache  # noqa: B019 (it lives as long as its run)
     def _batches(self, split: str | None) -> tuple[Iterator, int, int]:
         """The batches of a split, or of training pairs, over and over; how many are once, and of how many pairs."""
         session, pairs = self._session, self._encoded(split)

@@ -16,6 +16,7 @@ from trainers.signals import STOPPED
 from trainers.sweeps.book import Ending
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+SECONDS_TO_END = 20  # that a worker has which is no longer needed
 TRIALS_OF_A_WORKER = 50  # TensorFlow keeps some 10 MB of each; then another process takes its place
 
 
@@ -77,7 +78,7 @@ class LocalRunner:
             with contextlib.suppress(OSError):
                 process.stdin.close()
             if number not in self._running:
-                process.wait()
+                _ended(process)
         self._selector.close()
 
     def _ending(self, number: int) -> Ending | None:
@@ -97,7 +98,7 @@ class LocalRunner:
         self._selector.unregister(process.stdout)
         with contextlib.suppress(OSError):
             process.stdin.close()
-        return process.wait()
+        return _ended(process)
 
     def _start_worker(self, number: int) -> subprocess.Popen:
         environment = dict(os.environ)
@@ -113,3 +114,12 @@ class LocalRunner:
             env=environment,
             start_new_session=True,  # Ctrl-C reaches the parent alone, which asks to stop
         )
+
+
+def _ended(process: subprocess.Popen) -> int:
+    """Waits for a process that has no trial to end by itself, and not for ever; returns its status."""
+    try:
+        return process.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

@@ -1,7 +1,7 @@
 """A process that runs trial after trial: TensorFlow is loaded once for all of them.
 
 It reads a JSON list a line from stdin (the arguments of a trial, and the file for what it prints) and answers with a
-line: the exit status. When stdin ends, its parent is gone: a trial under way then saves and stops.
+line: the exit status. When stdin ends, its parent has nothing more or is gone: a trial under way then saves and stops.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ def _read(trials: queue.Queue) -> None:
     for line in sys.stdin:
         trials.put(json.loads(line))
     os.kill(os.getpid(), signal.SIGTERM)
+    trials.put(None)  # a signal that comes just before the queue is waited for does not end the waiting
 
 
 def serve() -> None:
@@ -90,8 +91,8 @@ def serve() -> None:
     trials: queue.Queue = queue.Queue()
     threading.Thread(target=_read, args=(trials,), daemon=True).start()
     with contextlib.suppress(BrokenPipeError):  # the parent is gone
-        while True:
-            print(run_trial(*trials.get()), file=answers, flush=True)
+        while (trial := trials.get()) is not None:
+            print(run_trial(*trial), file=answers, flush=True)
 
 
 if __name__ == "__main__":

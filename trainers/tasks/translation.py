@@ -59,6 +59,7 @@ class Translation(Task):
         self.seed = seed
         self.is_dry = is_dry
         self._kept = kept
+        self._tokens_of = functools.lru_cache(maxsize=2)(self._tokens_of)
 
     @property
     def test_protocol(self) -> str:
@@ -147,7 +148,6 @@ class Translation(Task):
         begun = int(self._tokens_of(epochs)[:rest].sum()) if rest else 0
         return epochs * self.training_set.num_target_tokens + begun
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019 (it lives as long as its run)
     def _tokens_of(self, epoch: int) -> np.ndarray:
         tokens = self.recipe.train.global_batch
         return token_batches.tokens_of_steps(self.training_set, tokens=tokens, seed=self.seed, epoch=epoch)
