@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flags.run import parse
+from trainers.data import held
 from trainers.evaluations import evaluation_by
 from trainers.main import main
 from trainers.session import open_session
@@ -123,3 +124,16 @@ def test_an_evaluation_ends_with_its_run(digits_dir, tmp_path):
     del evaluation, model
     gc.collect()
     assert [reference() for reference in kept] == [None, None]
+
+
+def test_the_runs_of_a_process_decode_their_images_once(digits_dir, tmp_path):
+    def decoded(*changes):
+        session = open_session(parse(arguments(tmp_path, digits_dir, *changes)))
+        return held.decoded(session.dataset.split("train"), session.recipe.data, session.recipe.model.resolution)
+
+    once = decoded()
+    assert decoded("--set=data.label_noise=0.1", "--set=data.num_train=7") is once
+    smaller = decoded("--set=model.resolution=14")
+    assert smaller.images.shape[1:3] == (14, 14) and once.images.shape[1:3] == (28, 28)
+    with pytest.raises(ValueError, match="read-only"):
+        once.labels[0] = 1

@@ -8,11 +8,12 @@ of their own: with one for both, a small subset may consist of corrupted example
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
 
-from flags.data import Images, SmallImages
+from flags.data import SmallImages
 from trainers.data import images, stream
 
 SUBSET, NOISE = 1, 2  # what a generator is for, which is part of its seed
@@ -40,14 +41,25 @@ class TrainingSet(HeldImages):
         return self.labels != self.true_labels
 
 
-def decoded(split: stream.Records, data: Images, resolution: int) -> HeldImages:
-    """All examples of a split, as they are tested: resized to `resolution`, if they have another size."""
+def decoded(split: stream.Records, data: SmallImages, resolution: int) -> HeldImages:
+    """All examples of a split, as they are tested: resized to `resolution`, if they have another size.
+
+    Decoding takes a good part of a short run, so that a process which has many (of a sweep) does it once.
+    """
+    as_it_is = {"num_train": None, "label_noise": 0.0, "subset_seed": None, "noise_seed": None}
+    return _decoded(split, dataclasses.replace(data, **as_it_is), resolution)
+
+
+@functools.lru_cache(maxsize=4)
+def _decoded(split: stream.Records, data: SmallImages, resolution: int) -> HeldImages:
     examples = stream.examples(split).map(
         lambda example: (_as_bytes(images.evaluation_image(example["image"], data, resolution)), example["label"]),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     pixels, labels = next(iter(examples.batch(split.num_examples)))
-    return HeldImages(images=pixels.numpy(), labels=labels.numpy())
+    held = HeldImages(images=pixels.numpy(), labels=labels.numpy())
+    held.images.flags.writeable = held.labels.flags.writeable = False
+    return held
 
 
 def training_set(

@@ -63,7 +63,8 @@ class Split:
     shard_sizes: tuple[int, ...]  # records of each file that belong to the split
     _files: tuple[str, ...]
     _skips: tuple[int, ...]  # records of each file that come before them
-    _features: Mapping[str, tuple[str, tf.DType]]  # our name of a feature -> the records' name and its type
+    # our name of a feature -> the records' name and its type
+    _features: Mapping[str, tuple[str, tf.DType]] = dataclasses.field(hash=False)
 
     def read(self, shard: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
         """`take` serialised examples of a file, from the `skip`-th of the split's on.

@@ -28,7 +28,7 @@ def open_synthetic(name: str, *, seed: int) -> SyntheticDataSet:
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class SyntheticSplit:
     """Some of the positions of a synthetic split; a record is a position (int64)."""
 
