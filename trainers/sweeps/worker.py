@@ -46,7 +46,8 @@ def run_trial(arguments: Sequence[str], log: str) -> int:
         finally:
             import keras
 
-            keras.backend.clear_session()  # names of layers and variables begin anew, as in a process of its own
+            # Names of layers and variables begin anew, as in a process of its own.
+            keras.backend.clear_session(free_memory=False)
             gc.collect()  # models and their compiled functions refer to themselves
 
 
