@@ -440,7 +440,7 @@ def test_two_optimizers_stand_in_one_figure_where_all_else_is_alike(write_figure
     assert points_of(test, "SGD") == [([1, 2, 4, 8], [40, 20, 30, 10])]
     assert points_of(test, "Adam") == [([1, 2, 4, 8], [35, 15, 25, 5])]
     assert points_of(fit, "SGD") == [([1, 2, 4, 8], [45, 25, 9, 0.5])]
-    assert drawing.title == "Figure 6: dd_cnn5_cifar10 on the embedded digits, not CIFAR-10"
+    assert drawing.title == "Figure 6: dd_cnn5_cifar10 on the embedded digits, not CIFAR-10, 40% label noise"
 
 
 def test_schedules_stand_in_one_figure_over_epochs_a_line_a_rate(tmp_path):

@@ -75,11 +75,8 @@ class Procedures(Trials):
         for point in self.points:
             parts.setdefault(json.dumps(_circumstances(point), sort_keys=True), []).append(point)
         shared = [points for points in parts.values() if len({point.name for point in points}) > 1]
-        varying = [
-            path
-            for path in ORDER
-            if path not in WIDTHS and len({_circumstances(points[0]).get(path) for points in shared}) > 1
-        ]
+        all_of_them = [_circumstances(point) for point in self.points]
+        varying = [path for path in ORDER if len({circumstances.get(path) for circumstances in all_of_them}) > 1]
         return [Slice({path: value_of(points[0], path) for path in varying}, tuple(points)) for points in shared]
 
 
