@@ -35,11 +35,27 @@ class TextEvaluation(Evaluation):
         self._model = model
         self._prepared = functools.cache(self._prepared)
 
+    def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
+        """Mean loss and metric over a split, exact and the author's, and how many symbols were predicted."""
+        prepared = self._prepared(split)
+        prepared.network.clear()  # an evaluation of diverged weights may have left NaN
+        with weights or contextlib.nullcontext():
+            numbers = prepared.loop.run(iter(prepared.data), prepared.segments)
+        task, loss = self._session.task, numbers["loss"]
+        author = loss * (prepared.rows - 1) / prepared.rows
+        return {
+            "loss": loss,
+            task.metric: float(task.metric_of(loss)),
+            f"{task.metric}{AUTHOR}": float(task.metric_of(author)),
+            f"{task.unit}s": numbers["examples"],
+            "lanes": prepared.lanes,
+        }
+
     def protocol(self, split: str) -> str:
         return f"{self._lanes(split)} lanes"
 
     def at_the_end(self, split: str) -> tuple[dict[str, float], dict[str, Any]]:
-        return {}, {"compressors": self._compressors(split)} if self._session.task.unit == "byte" else {}
+        return {}, ({"compressors": self._compressors(split)} if self._session.task.unit == "byte" else {})
 
     @staticmethod
     def shown(told: Mapping[str, Any]) -> str:
@@ -61,22 +77,6 @@ class TextEvaluation(Evaluation):
     def _lanes(self, split: str) -> int:
         data = self._session.recipe.data
         return data.test_lanes if split == data.test_split else data.validation_lanes
-
-    def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean loss and metric over a split, exact and the author's, and how many symbols were predicted."""
-        prepared = self._prepared(split)
-        prepared.network.clear()  # an evaluation of diverged weights may have left NaN
-        with weights or contextlib.nullcontext():
-            numbers = prepared.loop.run(iter(prepared.data), prepared.segments)
-        task, loss = self._session.task, numbers["loss"]
-        author = loss * (prepared.rows - 1) / prepared.rows
-        return {
-            "loss": loss,
-            task.metric: float(task.metric_of(loss)),
-            f"{task.metric}{AUTHOR}": float(task.metric_of(author)),
-            f"{task.unit}s": numbers["examples"],
-            "lanes": prepared.lanes,
-        }
 
     def _prepared(self, split: str) -> _Prepared:
         session, data = self._session, self._session.recipe.data
