@@ -457,7 +457,7 @@ def test_schedules_stand_in_one_figure_over_epochs_a_line_a_rate(tmp_path):
     groups = groups_of(*folders)
     (drawing,) = [drawing for name, drawing in drawn(groups).items() if name.startswith("figure16_")]
     steps_per_epoch = 4000 / 128
-    constant = {"constant, learning rate 0.0001", "constant, learning rate 0.001"}
+    constant = {"constant, 0.0001", "constant, 0.001"}
     assert set(lines(drawing.figure.axes[0])) >= {*constant, "inverse sqrt"}
     assert points_of(drawing.figure.axes[0], "inverse sqrt") == [
         ([step / steps_per_epoch for step in STEPS], [1 + step / 10 for step in STEPS])

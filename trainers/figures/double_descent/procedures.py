@@ -32,13 +32,15 @@ from trainers.figures.double_descent.trials import (
     settings_of,
     steps_per_epoch,
     value_of,
-    written,
 )
 from trainers.figures.records import Group
 from trainers.figures.style import Drawing, NotDrawn
 
 OVER_WIDTH = "Test error at the end of training over {}, a line a training procedure, training error beside it."
-OVER_TIME = "Test error in the course of training, a line a training procedure, training error beside it."
+OVER_TIME = (
+    "Test error in the course of training, a line a training procedure (schedule and learning rate), training error "
+    "beside it, both at the same steps."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +60,13 @@ class Procedures(Trials):
         return []
 
     def lines_of(self, points: Sequence[Group]) -> dict[str, list[Group]]:
-        """ "SGD", or "constant, learning rate 0.001" where an experiment has several rates -> the points of it."""
+        """ "SGD", or "constant, 0.001" where an experiment has several rates -> the points of it."""
         found: dict[str, list[Group]] = {}
         for experiment, procedure in COMPARED[self.figure].items():
             own = [point for point in points if point.name == experiment]
             rates = distinct(value_of(point, RATE) for point in own)
             for rate in rates:
-                text = procedure if len(rates) == 1 else f"{procedure}, {written(RATE, rate)}"
+                text = procedure if len(rates) == 1 else f"{procedure}, {rate:g}"
                 found[text] = [point for point in own if value_of(point, RATE) == rate]
         return found
 
