@@ -434,9 +434,9 @@ _experiment(
     "dd_mlp_mnist_emc",
     "mlp",
     "no figure in the paper; the effective model complexity of section 2, measured",
-    "how many digits one hidden layer fits, by its width, and the test error at 1,000 digits over that",
+    "how many digits one hidden layer fits, by its width, and the test error at 4,000 digits over that",
     sweep=EMC_WIDTHS,
     sample_sweep=EMC_WIDTHS,
-    ladder=Ladder(first=125, last=4_000, at=1_000),
+    ladder=Ladder(first=125, last=4_000, at=4_000),
     **MLP,
 )

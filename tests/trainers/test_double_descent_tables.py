@@ -82,11 +82,11 @@ def test_a_curve_that_only_falls_has_no_peak(write_widths):
     assert (row["compared"], row["difference"], row["threshold"]) == ("no peak", None, 4)
 
 
-def test_complexities_are_tabulated_as_brackets(write_widths):
+def test_complexities_are_tabulated_as_brackets_by_width(write_widths):
     folders = write_widths()
     entries = [
-        {"point": {"model.k": 2}, "error": "squared", "eps": 1e-6, "low": 900, "high": 1600, "censored": False},
         {"point": {"model.k": 4}, "error": "squared", "eps": 1e-6, "low": 4000, "high": None, "censored": True},
+        {"point": {"model.k": 2}, "error": "squared", "eps": 1e-6, "low": 900, "high": 1600, "censored": False},
     ]
     (folders[0].parent / "emc.json").write_text(json.dumps({"points": entries}))
     rows = tabulated(groups_of(*folders))[f"complexity_{OF_MLP}"].rows

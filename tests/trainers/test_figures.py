@@ -238,6 +238,10 @@ def test_another_recipe_of_a_network_is_another_line_and_named(write_run):
     assert "plain-20 (b): schedule.lr=0.2" in texts(figure)
 
 
+def test_a_mean_of_right_answers_that_float32_put_above_1_is_no_error_at_all():
+    assert records.error_percent(1 + 1e-7) == 0 and str(records.error_percent(1 + 1e-7)) == "0.0"
+
+
 def test_a_run_that_repeats_another_is_left_out(write_run):
     whole, part = write_run(name="b_whole"), write_run(name="a_part", finished=False)
     kept, lines_of_rest = records.without_repetitions([reading.read(part), reading.read(whole)])

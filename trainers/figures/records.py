@@ -223,8 +223,8 @@ def _estimate(values: Sequence[float], change: Callable[[float], float]) -> Esti
 
 
 def error_percent(top1: float) -> float:
-    """A fraction of right answers as an error in %."""
-    return 100 * (1 - top1)
+    """A fraction of right answers as an error in %; means in float32 may be a hair above 1."""
+    return max(0.0, 100 * (1 - top1))
 
 
 # Grouping

@@ -237,6 +237,9 @@ def _difference(values: Sequence[float]) -> Difference:
 def _complexities(trials: Trials, brackets: Sequence[emc.Bracket]) -> Table:
     paths = [path for path in dict.fromkeys(path for b in brackets for path in b.point) if path != EXAMPLES]
 
+    def order(bracket: emc.Bracket) -> tuple:
+        return [_order(bracket.point.get(path)) for path in paths], bracket.error, bracket.eps
+
     def row(bracket: emc.Bracket) -> tuple[Cell, ...]:
         point: Mapping = bracket.point
         cells = [_cell(point[path], path) if path in point else None for path in paths]
@@ -250,5 +253,5 @@ def _complexities(trials: Trials, brackets: Sequence[emc.Bracket]) -> Table:
         "two: it fits the first and not the second. No second one: it fits all that there are; no first one: it does "
         "not fit the fewest that were tried.",
         columns=(*map(axis_label, paths), "error", "eps", "fits", "does not fit"),
-        rows=tuple(row(bracket) for bracket in brackets),
+        rows=tuple(row(bracket) for bracket in sorted(brackets, key=order)),
     )
