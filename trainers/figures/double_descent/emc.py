@@ -108,7 +108,9 @@ def _figure(trials: Trials, placed: Sequence[tuple[Bracket, Group]], error: str,
     values = list(part.lines(other))
     condition = f"{ERRORS.get(error, error)} ≤ {eps:g}"
     title = title_of(trials, part, f"Effective complexity ({condition}), n = {examples:,}")
-    foot = foot_of(trials) + "\nbars: the bracket of the complexity; arrows: it fits all examples that there are"
+    foot = foot_of(trials) + (
+        "\nbars: the bracket of the complexity; arrows: it fits all examples there are, or not even the fewest tried"
+    )
     columns = tuple(f"{name} examples" for name in SIDES.values())
     figure, (row,), keys = style.panels(title, columns, key_rows=len(values), foot=foot)
     key = []
