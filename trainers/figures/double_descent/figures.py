@@ -11,23 +11,22 @@ from collections.abc import Iterator, Sequence
 from trainers.figures.double_descent import choice, emc, maps, procedures
 from trainers.figures.double_descent.frame import (
     FEWEST,
-    SPLITS,
     Texts,
     axis_of,
+    courses_of,
     drawing_of,
+    ends_of,
     is_logged,
     seeds_of,
     shown_quantities,
 )
-from trainers.figures.double_descent.lines import SIDES, Axis, Line
+from trainers.figures.double_descent.lines import Axis, Line
 from trainers.figures.double_descent.trials import (
     DECAY,
     EXAMPLES,
     RATE,
     Trials,
-    at_the_end,
     axis_label,
-    course,
     distinct,
     is_number,
     steps_per_epoch,
@@ -90,11 +89,7 @@ def _ends(trials: Trials, path: str, other: str | None, kind: str) -> Iterator[D
             Line(
                 text="" if other is None else written(other, value),
                 seeds=seeds_of(points),
-                curves={
-                    (side, name): [at_the_end(points, path, SPLITS[side][1], name)]
-                    for side in SIDES
-                    for name in quantities
-                },
+                curves=ends_of(points, path, quantities),
                 exact=_exact(trials, path, points),
             )
             for value, points in part.lines(other).items()
@@ -139,11 +134,7 @@ def _over_epochs(trials: Trials) -> Iterator[Drawing | NotDrawn]:
                 Line(
                     text="" if other is None else written(other, value),
                     seeds=seeds_of(points, finished=False),
-                    curves={
-                        (side, name): [course(points, SPLITS[side][0], name, epoch)]
-                        for side in SIDES
-                        for name in quantities
-                    },
+                    curves=courses_of(points, quantities, epoch),
                 )
                 for value, points in part.lines(other, 5).items()
             ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from flags.data import SmallImages
-from trainers.figures.double_descent.lines import Axis, Line, figure_of
+from trainers.figures.double_descent.lines import SIDES, Axis, Line, figure_of
 from trainers.figures.double_descent.trials import (
     AXES,
     DECAY,
@@ -16,12 +16,14 @@ from trainers.figures.double_descent.trials import (
     LOSSES,
     Slice,
     Trials,
+    at_the_end,
+    course,
     distinct,
     is_number,
     settings_of,
     value_of,
 )
-from trainers.figures.records import Group, Record
+from trainers.figures.records import Curve, Group, Record
 from trainers.figures.style import Drawing
 
 FEWEST = 3  # values of what a figure is drawn over
@@ -60,6 +62,20 @@ def is_logged(trials: Trials) -> bool:
 
     records = [record for point in trials.points for record in point.records]
     return any(min(steps(record, split) for split, _ in SPLITS.values()) >= FEWEST for record in records)
+
+
+def ends_of(points: Sequence[Group], path: str, quantities: Sequence[str]) -> dict[tuple[str, str], list[Curve]]:
+    """What runs ended with over a path of the recipe, by side and quantity."""
+    return {(side, name): [at_the_end(points, path, SPLITS[side][1], name)] for side in SIDES for name in quantities}
+
+
+def courses_of(
+    points: Sequence[Group], quantities: Sequence[str], steps_per_epoch: float | None
+) -> dict[tuple[str, str], list[Curve]]:
+    """What runs logged on the way, by side and quantity; over steps if it is not known how long an epoch is."""
+    return {
+        (side, name): [course(points, SPLITS[side][0], name, steps_per_epoch)] for side in SIDES for name in quantities
+    }
 
 
 def axis_of(part: Slice, path: str) -> Axis:

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from flags.double_descent import COMPARED
 from trainers.figures.double_descent.frame import (
     FEWEST,
-    SPLITS,
     Texts,
     axis_of,
+    courses_of,
     drawing_of,
+    ends_of,
     is_logged,
     seeds_of,
     shown_quantities,
 )
-from trainers.figures.double_descent.lines import SIDES, Axis, Line
+from trainers.figures.double_descent.lines import Axis, Line
 from trainers.figures.double_descent.trials import (
     ORDER,
     RATE,
@@ -26,8 +27,6 @@ from trainers.figures.double_descent.trials import (
     WIDTHS,
     Slice,
     Trials,
-    at_the_end,
-    course,
     distinct,
     settings_of,
     steps_per_epoch,
@@ -115,7 +114,7 @@ def _over_width(procedures: Procedures, part: Slice, width: str) -> Iterator[Dra
         Line(
             text,
             seeds_of(points),
-            {(side, name): [at_the_end(points, width, SPLITS[side][1], name)] for side in SIDES for name in quantities},
+            ends_of(points, width, quantities),
         )
         for text, points in procedures.lines_of(part.points).items()
         if any(point.finished for point in points)
@@ -131,7 +130,7 @@ def _over_time(procedures: Procedures, part: Slice) -> Drawing:
         Line(
             text,
             seeds_of(points, finished=False),
-            {(side, name): [course(points, SPLITS[side][0], name, epoch)] for side in SIDES for name in quantities},
+            courses_of(points, quantities, epoch),
         )
         for text, points in procedures.lines_of(part.points).items()
     ]
