@@ -29,7 +29,7 @@ from benchmarks.models import alternate
 from tf_models import sha_rnn
 from tf_models.layers import noise
 from trainers.optimizers.lamb import LambMinTrust
-from trainers.tasks.language_modelling import symbol_losses
+from trainers.tasks.text.task import symbol_losses
 
 SYMBOLS = 205  # as enwik8 has them
 LR, WEIGHT_DECAY, CLIP_NORM = 2e-3, 1.2e-6, 0.25

@@ -51,7 +51,7 @@ def experiment(recipe: Callable[[], Experiment]) -> Callable[[], Experiment]:
 
 def names() -> list[str]:
     """Returns the names of all experiments, paper by paper, in the order of the paper."""
-    modules = [importlib.import_module(f"flags.{paper}").__name__ for paper in PAPERS]
+    modules = [importlib.import_module(f"flags.papers.{paper}").__name__ for paper in PAPERS]
     return sorted(_recipes, key=lambda name: modules.index(_modules[name]))  # whichever was imported first
 
 

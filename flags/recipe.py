@@ -1,7 +1,7 @@
 """What an experiment is made of: frozen dataclasses whose fields are the rows of a paper's table.
 
 Everything that changes a result stands here; everything that does not (folders, devices, logging to the
-screen) is a flag (`flags/run.py`). A paper's module (`flags/efficientnet.py`, ...) fills these in, and
+screen) is a flag (`flags/run.py`). A paper's module (`flags/papers/efficientnet.py`, ...) fills these in, and
 `--set=path=value` replaces any field. Nothing here imports TensorFlow.
 """
 

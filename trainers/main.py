@@ -15,7 +15,7 @@ from absl import logging
 
 from flags import run as run_flags
 from flags.errors import RunError, UserError
-from trainers.signals import STOPPED, Stopped
+from trainers.run.signals import STOPPED, Stopped
 
 
 def main(argv: list[str]) -> int:
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
         return 0
     try:
         _load_tensorflow(logging.ERROR if run.quiet else run.verbosity)
-        mode = importlib.import_module(f"trainers.{run.mode}")
+        mode = importlib.import_module(f"trainers.modes.{run.mode}")
         getattr(mode, run.mode)(run)
     except UserError as error:
         return _fail(error, 2)

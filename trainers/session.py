@@ -14,14 +14,18 @@ from flags.data import Images, LinearData, Sentences, Text
 from flags.errors import UserError
 from flags.recipe import Experiment
 from flags.run import Run
-from trainers import strategy as strategies
-from trainers.data import linear_data, mean_image, sources, synthetic, text, translation
+from trainers.data import sources, synthetic
+from trainers.loop.windows import Steps
 from trainers.optimizers.no_schedule import NoSchedule
 from trainers.optimizers.schedules import Schedule, build_schedule
-from trainers.run_folder import RunFolder
+from trainers.run import strategy as strategies
+from trainers.run.folder import RunFolder
 from trainers.tasks import build_task
+from trainers.tasks.images import mean_image
+from trainers.tasks.regression import data as linear_data
 from trainers.tasks.task import Task
-from trainers.windows import Steps
+from trainers.tasks.text import data as text
+from trainers.tasks.translation import data as translation
 
 SAMPLE_BANNER = """\
 ========================================================================================================

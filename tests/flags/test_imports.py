@@ -44,7 +44,7 @@ def test_no_answer_of_the_command_line_loads_tensorflow(arguments):
 
 
 def test_flags_import_neither_models_nor_trainers():
-    for path in (ROOT / "flags").glob("*.py"):
+    for path in (ROOT / "flags").rglob("*.py"):
         for line in path.read_text().splitlines():
             if line.startswith(("import ", "from ")):
                 assert line.split()[1].partition(".")[0] not in HEAVY, f"{path.name}: {line}"

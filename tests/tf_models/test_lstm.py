@@ -16,8 +16,9 @@ def double(shape, seed=0):
 
 def layers_alike():
     """Ours and Keras's with the same weights."""
-    ours, theirs = LSTM(UNITS, dtype="float64"), keras.layers.LSTM(
-        UNITS, return_sequences=True, return_state=True, use_cudnn=False, dtype="float64"
+    ours, theirs = (
+        LSTM(UNITS, dtype="float64"),
+        keras.layers.LSTM(UNITS, return_sequences=True, return_state=True, use_cudnn=False, dtype="float64"),
     )
     ours.build((BATCH, None, INPUTS), [(BATCH, UNITS)] * 2)
     theirs.build((BATCH, None, INPUTS))

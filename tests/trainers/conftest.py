@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tests.trainers import made_up_trials
+from tests.trainers.figures import made_up_trials
 from trainers.data import sources
 
 # Before any operation runs: TensorFlow fixes its devices then.

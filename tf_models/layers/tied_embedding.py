@@ -18,9 +18,7 @@ class TiedEmbedding(keras.layers.Layer):
     Weights: `embeddings` [symbols, width], `bias` [symbols]; with splits `tombstones` [K, width] and `tombstone_bias`.
     """
 
-    def __init__(
-        self, num_symbols: int, width: int, splits: tuple[int, ...] = (), initial_std: float = 0.05, **kwargs
-    ):
+    def __init__(self, num_symbols: int, width: int, splits: tuple[int, ...] = (), initial_std: float = 0.05, **kwargs):
         super().__init__(**kwargs)
         self.num_symbols = num_symbols
         self.width = width
@@ -31,9 +29,7 @@ class TiedEmbedding(keras.layers.Layer):
 
     def build(self, input_shape=None):
         normal = keras.initializers.RandomNormal(stddev=self.initial_std)
-        self.embeddings = self.add_weight(
-            name="embeddings", shape=(self.num_symbols, self.width), initializer=normal
-        )
+        self.embeddings = self.add_weight(name="embeddings", shape=(self.num_symbols, self.width), initializer=normal)
         self.bias = self.add_weight(name="bias", shape=(self.num_symbols,), initializer="zeros")
         if self.splits:
             count = len(self.splits)

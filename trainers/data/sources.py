@@ -297,7 +297,7 @@ def _check_sources(builder: tfds.core.DatasetBuilder, name: str, download: bool)
         missing = [file for file in needed if not tf.io.gfile.exists(file)]
         if missing:
             raise UserError(f"{name} cannot be prepared without {', '.join(missing)}. {_manual_step(builder)}")
-    elif not (download or name in SAMPLES or (isinstance(builder, ARCHIVED) and builder.lying_by())):
+    elif not (download or name in SAMPLES or (isinstance(builder, ARCHIVED) and builder.local_source())):
         how = f"add --download{_or_by_hand(builder)}"
         raise UserError(f"{name} has to be downloaded into {builder.data_dir_root}. To allow that, {how}")
 

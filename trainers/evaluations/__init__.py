@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import keras
 
-from trainers.evaluations.evaluation import Evaluation
-from trainers.evaluations.held import HeldEvaluation
-from trainers.evaluations.images import ImageEvaluation
-from trainers.evaluations.regression import RegressionEvaluation
-from trainers.evaluations.text import TextEvaluation
-from trainers.evaluations.translation import TranslationEvaluation
 from trainers.session import Session
-from trainers.tasks.held_classification import HeldClassification
+from trainers.tasks.evaluation import Evaluation
+from trainers.tasks.images.evaluation import ImageEvaluation
+from trainers.tasks.images.in_memory import InMemoryClassification
+from trainers.tasks.images.in_memory_evaluation import InMemoryEvaluation
+from trainers.tasks.regression.evaluation import RegressionEvaluation
+from trainers.tasks.text.evaluation import TextEvaluation
+from trainers.tasks.translation.evaluation import TranslationEvaluation
 
 OF_TASKS = {  # task -> the one way to evaluate its models; of the others, classifiers of images
     "language_modelling": TextEvaluation,
@@ -24,6 +24,6 @@ def evaluation_by(protocol: str, session: Session, model: keras.Model) -> Evalua
     """How a model is evaluated by one of its task's protocols; some tasks have but one."""
     if session.recipe.task in OF_TASKS:
         return OF_TASKS[session.recipe.task](session, model)
-    if isinstance(session.task, HeldClassification):
-        return HeldEvaluation(session, model)
+    if isinstance(session.task, InMemoryClassification):
+        return InMemoryEvaluation(session, model)
     return ImageEvaluation(session, session.task.views(protocol, model))

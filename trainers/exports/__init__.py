@@ -14,8 +14,11 @@ import keras
 import numpy as np
 
 from tf_models.deep_graphs import deep_graphs
-from trainers.exports import images, regression, text, translation
 from trainers.session import Session
+from trainers.tasks.images import saved_model as images
+from trainers.tasks.regression import saved_model as regression
+from trainers.tasks.text import saved_model as text
+from trainers.tasks.translation import saved_model as translation
 
 WAYS = {  # task -> how its models are written; of the others, classifiers of images
     "language_modelling": text,

@@ -16,7 +16,7 @@ import numpy as np
 from flags import catalog
 from flags.errors import UserError
 from trainers.figures.records import Data, Record
-from trainers.run_folder import RunFolder
+from trainers.run.folder import RunFolder
 
 KEPT = {  # what reports measure with a run's model: field of `Record` -> under which key of the file that keeps it
     "layer_responses": "std",

@@ -95,7 +95,7 @@ class Record:
     rows: tuple[Mapping[str, Any], ...]  # the lines of metrics.jsonl
     results: Mapping[str, Any] | None  # None: not finished
     layer_responses: Mapping[str, float] | None = None
-    attention_weights: Mapping[str, Any] | None = None  # as `trainers.attention_weights` measures them
+    attention_weights: Mapping[str, Any] | None = None  # as `trainers.tasks.text.attention_weights` measures them
     damage: str = ""  # what of it could not be read
 
     @property

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 from flags.sweep import Trial
-from trainers.sweeps.book import Book
+from trainers.sweeps.trial_queue import TrialQueue
 
 RIDGE = 0.1  # pulls exponents towards 0 while few trials are finished
 
 
-def remaining(book: Book, at_once: int) -> float | None:
+def remaining(queue: TrialQueue, at_once: int) -> float | None:
     """Seconds until all trials that are known to be wanted have ended; None before any has."""
-    if not book.finished:
+    if not queue.finished:
         return None
-    overhead = sum(book.overheads) / max(1, len(book.overheads))
-    took = [(one.trial, one.results["seconds"] + overhead) for one in book.finished]
-    running = list(book.running.values())
-    estimates = estimate([*(one.trial for one in running), *book.waiting()], took)
+    overhead = sum(queue.overheads) / max(1, len(queue.overheads))
+    took = [(one.trial, one.results["seconds"] + overhead) for one in queue.finished]
+    running = list(queue.running.values())
+    estimates = estimate([*(one.trial for one in running), *queue.waiting()], took)
     passed = [time.monotonic() - one.at for one in running] + [0.0] * len(estimates)
     left = [max(0.0, seconds - elapsed) for seconds, elapsed in zip(estimates, passed)]
     return max([sum(left) / max(1, at_once), *left])

@@ -21,9 +21,9 @@ from flags.errors import UserError
 from flags.recipe import Experiment
 from flags.run import Run
 from flags.sweep import Sweep, Trial
-from trainers.files import write_json
-from trainers.locks import locked, unwritable
-from trainers.run_folder import RunFolder
+from trainers.run.files import write_json
+from trainers.run.folder import RunFolder
+from trainers.run.locks import locked, unwritable
 from trainers.sweeps.plan import Finished, Plan, plan_of
 
 

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from flags.sweep import Trial
-from trainers.signals import STOPPED
-from trainers.sweeps.book import Ending
+from trainers.run.signals import STOPPED
+from trainers.sweeps.trial_queue import TrialResult
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 SECONDS_TO_END = 20  # that a worker has which is no longer needed
@@ -52,7 +52,7 @@ class LocalRunner:
         if number in self._workers and (
             self._workers[number].poll() is not None or self._served[number] == TRIALS_OF_A_WORKER
         ):
-            self._bury(number)
+            self._drop_worker(number)
         if number not in self._workers:
             self._workers[number], self._served[number] = self._start_worker(number), 0
             self._selector.register(self._workers[number].stdout, selectors.EVENT_READ, number)
@@ -61,7 +61,7 @@ class LocalRunner:
             self._workers[number].stdin.write(json.dumps(self._command(trial)) + "\n")
             self._workers[number].stdin.flush()
 
-    def wait(self, seconds: float) -> list[Ending]:
+    def wait(self, seconds: float) -> list[TrialResult]:
         """The trials that end within that time, which is cut short by the first."""
         endings = [self._ending(key.data) for key, _ in self._selector.select(seconds)]
         return [ending for ending in endings if ending is not None]
@@ -81,18 +81,20 @@ class LocalRunner:
                 _ended(process)
         self._selector.close()
 
-    def _ending(self, number: int) -> Ending | None:
+    def _ending(self, number: int) -> TrialResult | None:
         """What a worker says of its trial; one that says nothing has died, and another takes its place."""
         answer = self._workers[number].stdout.readline().strip()
-        status = int(answer) if answer else self._bury(number)
+        status = int(answer) if answer else self._drop_worker(number)
         trial = self._running.pop(number, None)
         if trial is None:
             return None
         if self._is_stopping and not answer:
-            return Ending(trial, STOPPED)
-        return Ending(trial, status, f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}")
+            return TrialResult(trial, STOPPED)
+        return TrialResult(
+            trial, status, f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        )
 
-    def _bury(self, number: int) -> int:
+    def _drop_worker(self, number: int) -> int:
         """Lets go of a worker that has ended, or ends as it has nothing to do; returns its status."""
         process = self._workers.pop(number)
         self._selector.unregister(process.stdout)

@@ -19,9 +19,9 @@ from typing import Any
 
 from flags.errors import UserError
 from flags.sweep import Trial
-from trainers.signals import STOPPED
-from trainers.sweeps.book import Ending
+from trainers.run.signals import STOPPED
 from trainers.sweeps.local import THREADS
+from trainers.sweeps.trial_queue import TrialResult
 from trainers.sweeps.worker import run_trial
 
 PROGRAM = pathlib.Path(__file__).parents[2]
@@ -56,7 +56,7 @@ class RayRunner:
         self._running: dict[Any, Trial] = {}
         self._stop_by: float | None = None
         try:
-            _knock(address)
+            check_reachable(address)
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
@@ -91,7 +91,7 @@ class RayRunner:
         )
         self._running[task.remote(*self._command(trial))] = trial
 
-    def wait(self, seconds: float) -> list[Ending]:
+    def wait(self, seconds: float) -> list[TrialResult]:
         """The trials that end within that time, which is cut short by the first."""
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             ended = list(self._running)
@@ -109,18 +109,18 @@ class RayRunner:
         self._ray.shutdown()
         self._stdout.__exit__(None, None, None)
 
-    def _ending(self, reference: Any) -> Ending:
+    def _ending(self, reference: Any) -> TrialResult:
         trial = self._running.pop(reference)
         try:
             status = self._ray.get(reference, timeout=0)
         except self._ray.exceptions.RayError as error:
             if self._stop_by is not None:
-                return Ending(trial, STOPPED)
-            return Ending(trial, 1, str(error).splitlines()[0])
-        return Ending(trial, status, f"status {status}")
+                return TrialResult(trial, STOPPED)
+            return TrialResult(trial, 1, str(error).splitlines()[0])
+        return TrialResult(trial, status, f"status {status}")
 
 
-def _knock(address: str | None) -> None:
+def check_reachable(address: str | None) -> None:
     """Raises OSError where nothing listens; Ray itself would try for minutes."""
     match = re.fullmatch(r"([^/:]+):(\d+)", address or "")
     if match:

@@ -8,10 +8,10 @@ import sys
 import time
 from typing import Any
 
-from trainers.console import duration
-from trainers.signals import STOPPED
-from trainers.sweeps.book import Book, Ending
+from trainers.run.console import duration
+from trainers.run.signals import STOPPED
 from trainers.sweeps.eta import remaining
+from trainers.sweeps.trial_queue import TrialQueue, TrialResult
 
 SECONDS_BETWEEN = 1.0  # two drawings
 STEP = re.compile(r"step (\d+/\d+)")  # in a run's log
@@ -26,26 +26,26 @@ SHOWN = {  # what a finished trial is judged by
 
 
 class Table:
-    """Shows a book of trials; silent if `quiet`, but for failures."""
+    """Shows a queue of trials; silent if `quiet`, but for failures."""
 
-    def __init__(self, book: Book, *, quiet: bool):
-        self._book = book
+    def __init__(self, queue: TrialQueue, *, quiet: bool):
+        self._queue = queue
         self._quiet = quiet
         self._is_drawn = sys.stderr.isatty() and not quiet
         self._lines = 0  # of the drawing that stands on the terminal
         self._drawn_at = 0.0
         if not quiet:
             self._say(
-                f"{len(book.waiting())} trials to run, {len(book.finished)} done before; folder {book.folder.path}"
+                f"{len(queue.waiting())} trials to run, {len(queue.finished)} done before; folder {queue.folder.path}"
             )
 
-    def ended(self, ending: Ending, at_once: int) -> None:
+    def ended(self, ending: TrialResult, at_once: int) -> None:
         """A line for a trial that ended by itself."""
-        book, name = self._book, ending.trial.name
-        if name in book.failed:
-            self._say(f"{name}: failed ({ending.why}), see {book.folder.log(ending.trial)}")
+        queue, name = self._queue, ending.trial.name
+        if name in queue.failed:
+            self._say(f"{name}: failed ({ending.why}), see {queue.folder.log(ending.trial)}")
         elif ending.status != STOPPED and not self._quiet and not self._is_drawn:
-            self._say(f"{name}: {_measured(book.finished[-1].results)}  {self._summary(at_once)}")
+            self._say(f"{name}: {_measured(queue.finished[-1].results)}  {self._summary(at_once)}")
 
     def show(self, at_once: int) -> None:
         """Redraws the table on a terminal, once a second."""
@@ -53,7 +53,7 @@ class Table:
             self._drawn_at = time.monotonic()
             width, height = shutil.get_terminal_size()
             lines = [self._summary(at_once)]
-            for one in list(self._book.running.values())[: height - 3]:
+            for one in list(self._queue.running.values())[: height - 3]:
                 lines.append(f"  {one.trial.name}  {self._step(one.trial)}")
             self._erase()
             print(*(line[: width - 1] for line in lines), sep="\n", file=sys.stderr, flush=True)
@@ -63,17 +63,17 @@ class Table:
         self._erase()
 
     def _summary(self, at_once: int) -> str:
-        book = self._book
-        left = len(book.waiting()) + len(book.running)
-        seconds = remaining(book, at_once)
-        failed = f"  failed {len(book.failed)}" if book.failed else ""
+        queue = self._queue
+        left = len(queue.waiting()) + len(queue.running)
+        seconds = remaining(queue, at_once)
+        failed = f"  failed {len(queue.failed)}" if queue.failed else ""
         eta = "" if seconds is None else f"  ETA {duration(seconds)}"
-        return f"done {len(book.finished)}  running {len(book.running)}  left {left}{failed}{eta}"
+        return f"done {len(queue.finished)}  running {len(queue.running)}  left {left}{failed}{eta}"
 
     def _step(self, trial) -> str:
         """ "step 100/2000", as the trial's log has it."""
         try:
-            with open(self._book.folder.log(trial), "rb") as log:
+            with open(self._queue.folder.log(trial), "rb") as log:
                 log.seek(max(0, log.seek(0, 2) - TAIL_BYTES))
                 steps = STEP.findall(log.read().decode(errors="replace"))
         except OSError:

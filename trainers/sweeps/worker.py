@@ -20,7 +20,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 
-from trainers.signals import STOPPED
+from trainers.run.signals import STOPPED
 
 SECONDS_FOR_THE_LAST = 120  # that a trial's process has to save and end once its sweep is gone
 

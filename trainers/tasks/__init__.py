@@ -6,14 +6,14 @@ import numpy as np
 
 from flags.data import SmallImages
 from flags.recipe import Experiment
-from trainers.run_folder import RunFolder
-from trainers.tasks.classification import Classification
-from trainers.tasks.held_classification import HeldClassification
-from trainers.tasks.language_modelling import LanguageModelling
-from trainers.tasks.least_squares import LeastSquares
-from trainers.tasks.regression import Regression
+from trainers.run.folder import RunFolder
+from trainers.tasks.images.classification import Classification
+from trainers.tasks.images.in_memory import InMemoryClassification
+from trainers.tasks.images.least_squares import LeastSquares
+from trainers.tasks.regression.task import Regression
 from trainers.tasks.task import Task
-from trainers.tasks.translation import Translation
+from trainers.tasks.text.task import LanguageModelling
+from trainers.tasks.translation.task import Translation
 
 
 def build_task(
@@ -41,5 +41,5 @@ def build_task(
     if recipe.task == "translation":
         return Translation(recipe, dataset, seed=seed, kept=kept, is_dry=is_dry)
     if isinstance(recipe.data, SmallImages):
-        return HeldClassification(recipe, dataset, seed=seed)
+        return InMemoryClassification(recipe, dataset, seed=seed)
     return Classification(recipe, dataset, seed=seed, mean_image=mean_image)

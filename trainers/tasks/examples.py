@@ -7,8 +7,8 @@ import functools
 import tensorflow as tf
 
 from flags.recipe import Experiment
+from trainers.loop.windows import Steps
 from trainers.tasks.task import Task
-from trainers.windows import Steps
 
 
 class OfExamples(Task):

@@ -11,7 +11,7 @@ class Task:
 
     Attributes:
         metric_names: what `losses` and the means over batches of the loop have.
-        carries_state: whether a state of the model goes on from step to step (`trainers.carried`).
+        carries_state: whether a state of the model goes on from step to step (`trainers.loop.stateful`).
         is_solved: whether its weights are solved for in one step, without a gradient.
         no_xla: what speaks against compiling its steps with XLA, after "the experiment's"; None: nothing.
     """

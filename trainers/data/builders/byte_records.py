@@ -60,7 +60,7 @@ class ArchivedText(ByteRecords, skip_registration=True):
     def archive(self) -> str:
         return os.path.basename(self.URL)
 
-    def lying_by(self) -> str | None:
+    def local_source(self) -> str | None:
         """What holds the files without a download: TFDS's manual folder, or the archive there; None if neither."""
         folder = manual_folder(self)
         if all(tf.io.gfile.exists(os.path.join(folder, file)) for file in self.FILES):
@@ -69,7 +69,7 @@ class ArchivedText(ByteRecords, skip_registration=True):
         return archive if tf.io.gfile.exists(archive) else None
 
     def _source(self, dl_manager: tfds.download.DownloadManager) -> str:
-        return self.lying_by() or os.fspath(dl_manager.download(self.URL))
+        return self.local_source() or os.fspath(dl_manager.download(self.URL))
 
     def _read(self, source: str, file: str) -> bytes:
         """A file of the archive, or of the folder, that `source` is.

@@ -50,7 +50,7 @@ class Iwslt14DeEn(SentenceRecords):
     URL = "http://dl.fbaipublicfiles.com/fairseq/data/iwslt14/de-en.tgz"
     archive = os.path.basename(URL)
 
-    def lying_by(self) -> str | None:
+    def local_source(self) -> str | None:
         """What holds the files without a download: TFDS's manual folder, or the archive there; None if neither."""
         folder = manual_folder(self)
         if all(tf.io.gfile.exists(os.path.join(folder, file)) for file in (*TRAIN, *sum(TEST, ()))):
@@ -59,7 +59,7 @@ class Iwslt14DeEn(SentenceRecords):
         return archive if tf.io.gfile.exists(archive) else None
 
     def _split_generators(self, dl_manager):
-        source = self.lying_by() or os.fspath(dl_manager.download(self.URL))
+        source = self.local_source() or os.fspath(dl_manager.download(self.URL))
         files = _read(source, (*TRAIN, *sum(TEST, ())))
         pairs = list(filter(is_clean, _aligned(source, TRAIN, [tagged_lines(files[file]) for file in TRAIN])))
         test = [pair for part in TEST for pair in _aligned(source, part, [segments(files[file]) for file in part])]

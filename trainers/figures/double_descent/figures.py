@@ -98,9 +98,7 @@ def _ends(trials: Trials, path: str, other: str | None, kind: str) -> Iterator[D
         if max((len(line.first("test", quantities[0]).steps) for line in lines), default=0) < FEWEST:
             continue
         by = "" if other is None else f", a line a {axis_label(other)}"
-        caption = (
-            f"Test error at the end of training over {axis_label(path)}{by}, training error beside it."
-        )
+        caption = f"Test error at the end of training over {axis_label(path)}{by}, training error beside it."
         name = kind.lower().replace("-", "_").replace(" ", "_")
         texts = Texts(f"{name}{_by(other, trials)}", kind, caption)
         yield drawing_of(trials, part, texts, lines, axis_of(part, path), quantities)

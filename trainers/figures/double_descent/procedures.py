@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from flags.double_descent import COMPARED
+from flags.papers.double_descent import COMPARED
 from trainers.figures.double_descent.frame import (
     FEWEST,
     Texts,

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from flags.resnet import CIFAR, IMAGENET
+from flags.papers.resnet import CIFAR, IMAGENET
 from trainers.figures import style
 from trainers.figures.records import DATA_NAMES, MANY_POINTS, Curve, Data, Group, Record, error_percent
 from trainers.figures.style import Drawing, KeyRow, NotDrawn
@@ -20,7 +20,7 @@ FIGURE_6_ENDS = {"plain20": (9.7, 1.4), "plain32": (10.1, 1.2), "plain44": (11.5
 FIGURE_4_ENDS = {"plain18": (31.3, 31.0), "plain34": (32.5, 33.0), "resnet18": (31.1, 30.0), "resnet34": (28.3, 24.5)}
 # The largest and smallest standard deviation of the printed curves, read off by eye: ±0.1.
 FIGURE_7_ENDS = {"plain20": (2.3, 1.3), "plain56": (2.4, 1.0), "resnet56": (3.0, None), "resnet110": (3.4, 0.65)}
-TABLE_6_MEANS = {"resnet110": "6.61 ± 0.16"}  # of five runs; the 6.43 in `flags.resnet.CIFAR` is the best of them
+TABLE_6_MEANS = {"resnet110": "6.61 ± 0.16"}  # of five runs; `flags.papers.resnet` has the best, 6.43
 
 COLORS = {  # by layers, as printed, but quieter
     18: "#00a5b5",
@@ -46,7 +46,7 @@ FAMILIES = {  # endings of experiments on CIFAR-10: what ends the names of their
     "_cifar10_45k": ("_45k", " (5,000 training images held out)"),
 }
 
-Nets = Mapping[str, Sequence[Group]]  # by the network's name in `flags.resnet`; several groups are several recipes
+Nets = Mapping[str, Sequence[Group]]  # by the network's name in the recipes; several groups are several recipes
 
 
 def draw(groups: Sequence[Group]) -> Iterator[Drawing | NotDrawn]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from flags.resnet import CIFAR, IMAGENET
+from flags.papers.resnet import CIFAR, IMAGENET
 from trainers.figures.records import Data, Group, error_percent
 from trainers.figures.resnet.figures import (
     FAMILIES,

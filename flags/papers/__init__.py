@@ -1,0 +1,1 @@
+"""Recipes of the papers, one module per paper or part of one."""

@@ -1,0 +1,102 @@
+"""Exact statistics of batch norm: averages over the training set, taken after training.
+
+The moving averages that training leaves behind belong to the weights and batches of its last steps. The authors of
+ResNet released networks whose means and variances were averaged over training images with the final weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+from keras import layers
+
+from tf_models.layers import noise
+from trainers.loop.build import training_data
+from trainers.loop.state import TrainState
+from trainers.session import Session
+
+
+@contextlib.contextmanager
+def exact_statistics(session: Session, state: TrainState) -> Iterator[None]:
+    """Inside, the model's batch norms hold averages over one epoch of training batches; afterwards what they held.
+
+    The batches are those that training would see next, augmented as in training, and normalised by their own statistics
+    on the way, micro-batch by micro-batch. Over these, means are averaged, and so are second moments about zero, so
+    that the variance is that of all pixels together.
+    """
+    before = [v.numpy() for v in state.statistics]
+    try:
+        for variable, value in _averages(session, state):
+            variable.assign(value)
+        yield
+    finally:
+        for variable, value in zip(state.statistics, before, strict=True):
+            variable.assign(value)
+
+
+def _averages(session: Session, state: TrainState) -> list[tuple]:
+    """Every moving mean and variance with its exact value. The variables themselves are used up on the way."""
+    replicas = session.strategy.num_replicas_in_sync
+    parts = session.recipe.train.micro_batches_of(replicas)
+    steps = max(1, round(session.recipe.train.steps_per_epoch(session.task.examples_per_epoch)))
+    norms = [layer for layer in state.model.layers if isinstance(layer, layers.BatchNormalization)]
+    iterator = iter(training_data(session, first_step=int(state.step.numpy())))
+    with _moving_at_once(norms):
+        sums = _sum_moments(session, state, norms, parts)(iterator, tf.constant(steps))
+    averages = []
+    for norm, (mean, second_moment) in zip(norms, sums):
+        mean, second_moment = mean / (steps * parts * replicas), second_moment / (steps * parts * replicas)
+        variance = tf.maximum(second_moment - mean**2, 0)
+        averages.append((norm.moving_mean, tf.cast(mean, tf.float32)))
+        averages.append((norm.moving_variance, tf.cast(variance, tf.float32)))
+    return averages
+
+
+@contextlib.contextmanager
+def _moving_at_once(norms: Sequence[layers.BatchNormalization]) -> Iterator[None]:
+    """Inside, what is traced leaves in the moving statistics those of the last batch alone."""
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
+
+
+def _sum_moments(session: Session, state: TrainState, norms: Sequence[layers.BatchNormalization], parts: int):
+    """A function that takes so many steps' batches from an iterator and gives each norm's (mean, second moment).
+
+    Both are float64 [channels], summed over steps, micro-batches and replicas.
+    """
+    size = session.examples_at_once
+
+    def moments():
+        pairs = [(tf.cast(n.moving_mean, tf.float64), tf.cast(n.moving_variance, tf.float64)) for n in norms]
+        return [(mean, variance + mean**2) for mean, variance in pairs]
+
+    def micro_batch(batch, index):
+        part = {name: values[index * size : (index + 1) * size] for name, values in batch.items()}
+        with noise.draws(tf.stack([tf.cast(session.run.seed, tf.int64), tf.identity(state.step)])):
+            session.task.losses(state.model, part, training=True)
+        return moments()
+
+    def replica_step(batch):
+        sums = [(tf.zeros(n.moving_mean.shape, tf.float64),) * 2 for n in norms]
+        add = lambda index, total: (index + 1, tf.nest.map_structure(tf.add, total, micro_batch(batch, index)))  # noqa: E731
+        sums = tf.while_loop(lambda index, _: index < parts, add, (0, sums), parallel_iterations=1)[1]
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
+
+    @tf.function
+    def run(iterator, steps):
+        totals = [(tf.zeros(n.moving_mean.shape, tf.float64),) * 2 for n in norms]
+        for _ in tf.range(steps):
+            sums = session.strategy.run(replica_step, (next(iterator),))
+            local = tf.nest.map_structure(lambda v: session.strategy.experimental_local_results(v)[0], sums)
+            totals = tf.nest.map_structure(tf.add, totals, local)
+        return totals
+
+    return run

@@ -1,0 +1,201 @@
+"""`--mode=benchmark`: how fast an experiment trains here, and how much of that the loop itself costs.
+
+Three things are measured in turn, window by window, so that a machine whose speed drifts treats them alike: the loop
+on real input; the loop on one batch again and again; and a bare compiled step on that same batch, called from Python,
+with what the recipe asks of a step (forward, backward, L2, clipping, update, weight average) and nothing else. Speed
+is in examples a second, or in bytes or words of a text, whose one batch is a segment of full length, or in the
+subwords of translations.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from flags.run import Run
+from tf_models.layers import noise
+from trainers.loop.build import build_loop, build_state
+from trainers.loop.state import TrainState
+from trainers.loop.training import is_decayed
+from trainers.run import strategy as strategies
+from trainers.session import Session, open_session
+
+WINDOWS = 7
+WINDOW_SECONDS = 4.0
+
+
+def benchmark(run: Run) -> None:
+    """Prints the speed of the loop, of a bare step on the same batch, and of the input alone."""
+    session = open_session(run)
+    numbers = measure(session)
+    if run.json:
+        print(json.dumps(numbers))
+        return
+    devices = strategies.describe(session.strategy, session.precision)
+    print(f"{session.recipe.name} on {session.recipe.data.name}; {devices}")
+    for name, value in numbers.items():
+        print(f"  {name:30} {value:,.4g}" if isinstance(value, float) else f"  {name:30} {value}")
+
+
+def measure(session: Session) -> dict[str, float | int | str]:
+    """All numbers of the benchmark. `loop_share` is the loop's speed over the bare step's, both on the same batch."""
+    began = time.perf_counter()
+    state = build_state(session)
+    loop = build_loop(session, state)
+    real = RealInput(session)
+    loop.run(real.iterator, real.advance(1))
+    seconds_to_first_step = time.perf_counter() - began
+
+    same = same_batch(session)
+    repeated = iter(session.strategy.distribute_datasets_from_function(lambda _: same.repeat()))
+    fixed = next(repeated)
+    bare = _bare_step(session, state)
+    seconds = _in_turn(
+        {
+            "loop": lambda steps: loop.run(real.iterator, real.advance(steps)),
+            "same": lambda steps: loop.run(repeated, steps),
+            "bare": lambda steps: _call(bare, fixed, steps),
+        }
+    )
+    units = f"{session.task.unit}s"
+    replicas = session.strategy.num_replicas_in_sync
+    of_same = session.task.units_of_same_batch(replicas)
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    speeds = [seen / taken for seen, taken in zip(real.units_per_step[-WINDOWS:], seconds["loop"])]
+    return {
+        "experiment": session.recipe.name,
+        "data": session.data,
+        "precision": session.precision,
+        "replicas": replicas,
+        "global_batch": session.recipe.train.global_batch,
+        f"{units}_per_second": statistics.median(speeds),
+        "step_seconds": median["loop"],
+        f"{units}_per_second_same_batch": of_same / median["same"],
+        f"{units}_per_second_bare_step": of_same / median["bare"],
+        "loop_share": statistics.median(bare / same for bare, same in zip(seconds["bare"], seconds["same"])),
+        f"input_{units}_per_second": _mean_units(session) / _input_seconds(session),
+        "seconds_to_first_step": seconds_to_first_step,
+        "peak_memory_mb": _peak_memory_mb(session),
+        "traces": loop.traces,
+    }
+
+
+class RealInput:
+    """The run's own batches, and how many examples, bytes or words there were in a step of each call of the loop.
+
+    The segments of a text that come to their end begin again.
+    """
+
+    def __init__(self, session: Session):
+        batch = session.recipe.train.global_batch
+        self.iterator = iter(
+            session.strategy.distribute_datasets_from_function(
+                lambda context: session.task.training_batches(0, batch, context).repeat()
+            )
+        )
+        self.units_per_step: list[float] = []
+        self._session = session
+        self._step = 0
+
+    def advance(self, steps: int) -> int:
+        """Notes what the next `steps` steps, which are returned, will see."""
+        session = self._session
+        places = [step % session.total_steps for step in range(self._step, self._step + steps)]
+        self.units_per_step.append(sum(session.task.units(place, 1) for place in places) / steps)
+        self._step += steps
+        return steps
+
+
+def _mean_units(session: Session) -> float:
+    """How many examples, bytes or words a step of the run sees."""
+    return session.task.units(0, session.total_steps) / session.total_steps
+
+
+def same_batch(session: Session) -> tf.data.Dataset:
+    """One replica's first batch, held in memory; of a text a segment of full length."""
+    return session.task.same_batch(session.strategy.num_replicas_in_sync)
+
+
+def _bare_step(session: Session, state: TrainState) -> Callable:
+    """A step as one would write it by hand: no metrics, no norms, no checks, one batch."""
+    variables, recipe = state.model.trainable_variables, session.recipe
+    replicas = session.strategy.num_replicas_in_sync
+
+    def gradients_of(batch, step):
+        with noise.draws(tf.stack([step, step]), 0), tf.GradientTape() as tape:
+            losses, _ = session.task.losses(state.network, batch, training=True)
+            objective = tf.reduce_sum(losses) / recipe.train.global_batch
+        return tape.gradient(objective, variables)
+
+    if session.jit_compile:
+        gradients_of = tf.function(gradients_of, jit_compile=True)
+
+    def replica_step(batch):
+        gradients = gradients_of(batch, tf.identity(state.step))
+        if replicas > 1:
+            gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if recipe.optimizer.l2:
+            gradients = [
+                g + recipe.optimizer.l2 * v if is_decayed(v, recipe.optimizer.decayed) else g
+                for g, v in zip(gradients, variables)
+            ]
+        if recipe.train.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, recipe.train.clip_norm)
+        lr = state.optimizer.learning_rate
+        for gradient, variable in zip(gradients, variables):
+            state.optimizer.update_step(gradient, variable, lr)
+        state.optimizer.iterations.assign_add(1)
+        if state.average is not None:
+            state.average.update(state.step)
+
+    return tf.function(lambda batch: session.strategy.run(replica_step, (batch,)))
+
+
+def _call(step: Callable, batch, steps: int) -> None:
+    for _ in range(steps):
+        step(batch)
+    tf.test.experimental.sync_devices()
+
+
+def _in_turn(runs: Mapping[str, Callable[[int], object]]) -> dict[str, list[float]]:
+    """Seconds a step of each run, window after window in turn, after a warm-up."""
+    for run in runs.values():
+        run(2)
+    steps = max(1, int(WINDOW_SECONDS / _seconds(next(iter(runs.values())), 3)))
+    seconds = {name: [] for name in runs}
+    for _ in range(WINDOWS):
+        for name, run in runs.items():
+            seconds[name].append(_seconds(run, steps))
+    return seconds
+
+
+def _seconds(run: Callable[[int], object], steps: int) -> float:
+    began = time.perf_counter()
+    run(steps)
+    return (time.perf_counter() - began) / steps
+
+
+def _input_seconds(session: Session) -> float:
+    """Seconds a global batch of the input pipeline alone, nothing else running: the median over batches."""
+    batch = session.recipe.train.global_batch
+    batches = iter(session.task.training_batches(0, batch, tf.distribute.InputContext()).repeat())
+    times, until = [], time.perf_counter() + 2 * WINDOW_SECONDS
+    while len(times) < 10 or time.perf_counter() < until:
+        times.append(_seconds(lambda _: next(batches), 1))
+        if len(times) >= 3 and time.perf_counter() > until:
+            break
+    return statistics.mean(times[len(times) // 4 :])  # the first batches come from what was read ahead
+
+
+def _peak_memory_mb(session: Session) -> float:
+    """Of the first GPU, or of this process where there is none."""
+    if strategies.uses_gpu(session.strategy):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

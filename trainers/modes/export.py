@@ -1,0 +1,36 @@
+"""`--mode=export`: the SavedModel of a finished run, or of imported weights, written again."""
+
+from __future__ import annotations
+
+import keras
+
+from flags.errors import UserError
+from flags.run import Run
+from trainers.exports import write_keras_model, write_saved_model
+from trainers.run.load import load_finished, load_imported
+from trainers.session import Session, open_session
+
+
+def export(run: Run) -> None:
+    """Writes the SavedModel of a finished run again; of imported weights also what makes its folder that of a run.
+
+    Raises:
+        UserError: the folder for imported weights holds a run already.
+    """
+    session = open_session(run)
+    model = load_imported(session) if run.init_from else load_finished(session)
+    with session.folder.locked():
+        if run.init_from:
+            _keep(session, model)
+        difference = write_saved_model(session, model)
+    print(f"{session.folder.saved_model}: written; differs from the live model by at most {difference:.1e}")
+
+
+def _keep(session: Session, model: keras.Model) -> None:
+    """Leaves an imported model in the folder as a finished run would."""
+    folder = session.folder
+    if folder.config.exists():
+        raise UserError(f"--model_dir={folder.path} holds a run already. Name another folder for --init_from.")
+    write_keras_model(model, folder.keras_model)
+    session.task.keep(folder)
+    folder.claim(session.recipe, session.settings)

@@ -1,0 +1,347 @@
+"""`--mode=train`: trains, evaluates and exports one experiment; started again in the same folder, it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+
+import tf_models
+from flags.data import Images, SmallImages
+from flags.errors import RunError, UserError
+from flags.run import Run
+from trainers.evaluations import Evaluation, evaluation_by
+from trainers.exports import write_keras_model, write_saved_model
+from trainers.loop.bn_statistics import exact_statistics
+from trainers.loop.build import build_loop, build_state, first_inputs, training_data
+from trainers.loop.closed_form import solve_head
+from trainers.loop.windows import Calls, Evaluations, Window
+from trainers.run import strategy as strategies
+from trainers.run.checkpoints import Checkpoints, DamagedCheckpoint
+from trainers.run.console import Console, duration
+from trainers.run.files import write_json, write_npz
+from trainers.run.results import results_of, summary
+from trainers.run.signals import Stopped, StopSignals
+from trainers.run.tensorboard import TensorBoard
+from trainers.session import Session, open_session
+
+
+def train(run: Run) -> None:
+    """Runs `--experiment` to its end, or until it is stopped.
+
+    Raises:
+        UserError: the folder, the data or the flags do not fit.
+        RunError: the loss is no longer finite, or the disk is full.
+        Stopped: by SIGTERM or Ctrl-C, with everything saved.
+    """
+    session = open_session(run)
+    lock = session.folder.locked() if session.is_chief else contextlib.nullcontext()
+    with lock, StopSignals() as signals:
+        Training(session, signals).run()
+
+
+class Training:
+    """One run: its state, its folder, and what happens between calls of the loop.
+
+    In a cluster every worker runs this, so that all take the same steps; only the chief writes.
+    """
+
+    def __init__(self, session: Session, signals: StopSignals):
+        recipe = session.recipe
+        continues = session.is_chief and session.folder.holds(recipe, session.settings)
+        self._session = session
+        self._signals = signals
+        self._recipe = recipe
+        self._folder = session.folder
+        self._checkpoints = Checkpoints(session.folder.checkpoints, keep=recipe.train.keep_checkpoints)
+        self._console = Console(
+            total_steps=session.total_steps,
+            steps_per_epoch=session.steps.per_epoch,
+            quiet=session.run.quiet or not session.is_chief,
+        )
+        self._state = build_state(session)
+        self._variables = self._state.variables()
+        self._loop = build_loop(session, self._state)
+        self._evaluations = Evaluations(recipe.train)
+        self._evaluation = evaluation_by(session.task.protocol_on_the_way, session, self._state.model)
+        self._seconds = 0.0  # spent in training steps, in this process and those before it
+        self._restore(continues)
+        # Last: a mistake of the user leaves the folder free for the corrected command.
+        if session.is_chief and not continues:
+            session.task.keep(session.folder)
+            session.folder.claim(recipe, session.settings)
+        self._board = TensorBoard(session.folder) if session.is_chief else None
+
+    @property
+    def _step(self) -> int:
+        return int(self._state.step.numpy())
+
+    def run(self) -> None:
+        self._announce()
+        if self._board and self._step == 0:
+            self._board.recipe(self._recipe)
+            if isinstance(self._recipe.data, Images):
+                self._board.inputs(first_inputs(self._session), 0)
+            elif passages := self._session.task.passages():
+                self._board.passages(passages, 0)
+        if self._step < self._session.total_steps:
+            (self._solve if self._session.task.is_solved else self._train)()
+        self._finish()
+
+    # Starting
+
+    def _restore(self, continues: bool) -> None:
+        """Goes on from the newest whole checkpoint, if there is one."""
+        saved = self._checkpoints.restore_latest(self._variables)
+        if saved:
+            self._seconds = saved["seconds"]
+            if self._state.carried is not None:
+                self._state.carried.scatter()
+        elif self._session.run.init_from:
+            self._initialise_from(self._session.run.init_from)
+        if continues:
+            self._checkpoints.drop_after(self._step)
+            self._folder.forget_after(self._step)
+            if saved and saved.get("best") is not None:  # a kill may have come before it was marked
+                self._checkpoints.mark_best(self._step, self._session.task.selects_by, saved["best"])
+        self._agree_on_step()
+
+    def _initialise_from(self, path: str) -> None:
+        try:
+            loaded = tf_models.load_weights(self._state.model, path)
+        except (ValueError, OSError) as error:
+            raise UserError(f"--init_from: {error}") from error
+        for line in str(loaded).splitlines():
+            self._console.say(f"--init_from: {line}")
+        if self._state.average is not None:
+            self._state.average.restart()
+
+    def _agree_on_step(self) -> None:
+        """All workers of a cluster must have read the same checkpoint."""
+        step = self._step
+        if self._sum(lambda replica: float(step)) != step * self._session.strategy.num_replicas_in_sync:
+            raise UserError(
+                f"--model_dir={self._folder.path}: the workers found different checkpoints there; "
+                "it must be a folder that they share."
+            )
+
+    def _sum(self, of_replica: Callable[[int | tf.Tensor], float | tf.Tensor]) -> float:
+        """What `of_replica` makes of a replica's number, summed over all; workers of a cluster meet here."""
+        strategy = self._session.strategy
+
+        def add():
+            replica = tf.distribute.get_replica_context()
+            return replica.all_reduce("sum", tf.convert_to_tensor(of_replica(replica.replica_id_in_sync_group)))
+
+        return float(strategy.experimental_local_results(strategy.run(tf.function(add)))[0])
+
+    def _announce(self) -> None:
+        session, recipe = self._session, self._recipe
+        self._console.say(
+            f"{recipe.name} ({recipe.paper.row})\n"
+            f"data {recipe.data.name} ({session.data}); {strategies.describe(session.strategy, session.precision)}; "
+            f"global batch {recipe.train.global_batch}; {session.total_steps} steps; folder {self._folder.path}"
+        )
+        if self._step:
+            self._console.say(f"going on from step {self._step} ({duration(self._seconds)} trained so far)")
+
+    # Training
+
+    def _train(self) -> None:
+        session, step = self._session, self._step
+        iterator = iter(training_data(session, first_step=step))
+        calls = Calls(
+            self._recipe.train,
+            session.steps,
+            profile=session.run.profile,
+            timed=not strategies.is_cluster(session.strategy),
+        )
+        window = Window(session.task.unit)
+        first = True
+        while step < session.total_steps:
+            self._profile(step)
+            if step == session.steps.first_pass:
+                self._begin_second_pass()
+            steps = calls.steps_from(step)
+            began = time.perf_counter()
+            numbers = self._loop.run(iterator, steps, stop=self._signals.requested)
+            seconds = time.perf_counter() - began
+            window.add(numbers, steps, session.task.units(step, steps), seconds)
+            step += steps
+            self._seconds += seconds
+            calls.took(steps, seconds, compiled=first)
+            self._check_finite(numbers)
+            if first:
+                self._console.began(step)
+                first = False
+            self._console.progress(step)
+            self._between_calls(step, window)
+            if numbers["stops"] and step < session.total_steps:
+                self._save(step)
+                raise Stopped(
+                    f"stopped at step {step}, everything is saved in {self._folder.path}; run the same command to go on"
+                )
+
+    def _solve(self) -> None:
+        """The one step of a linear head on fixed features."""
+        task, ridge = self._session.task, self._recipe.optimizer.weight_decay
+        began = time.perf_counter()
+        solve_head(self._state.model, task.training_images(), task.training_set.labels, ridge)
+        self._seconds += time.perf_counter() - began
+        self._state.step.assign(1)
+        if self._recipe.data.validation_split is not None:
+            self._evaluate(1)
+        self._save(1)
+
+    def _between_calls(self, step: int, window: Window) -> None:
+        train, last = self._recipe.train, step in (self._session.total_steps, self._session.steps.first_pass)
+        if step % train.log_every == 0 or last:
+            self._report(step, "train", window.close())
+        best = None
+        if self._recipe.data.validation_split is not None and (step in self._evaluations or last):
+            best = self._evaluate(step)
+        if step % train.checkpoint_every == 0 or last or best is not None:
+            self._save(step, best)
+
+    def _evaluate(self, step: int) -> float | None:
+        """Evaluates the averaged weights; returns the selecting metric if they are the best, and the best is needed."""
+        if self._recipe.train.measure_fit:
+            self._report(step, "fit", self._evaluation.fit(self._averaged()))
+        metrics = self._evaluation.run(self._recipe.data.validation_split, self._averaged())
+        self._report(step, "eval", {name: metrics[name] for name in self._session.task.metric_names})
+        value, best = metrics[self._session.task.selects_by], self._checkpoints.best
+        self._state.schedule.after_evaluation(value)
+        if self._recipe.train.select != "best" and self._session.steps.first_pass is None:
+            return None
+        if best is None:
+            return value
+        is_better = operator.gt if self._session.task.larger_is_better else operator.lt
+        return value if is_better(value, best["value"]) else None
+
+    def _begin_second_pass(self) -> None:
+        """The best weights so far, and an optimizer that knows nothing of them (`flags.optimization.WarmUp`)."""
+        step = self._step
+        best = self._restore_best()
+        self._console.say(f"second pass: from the weights of step {best}, with a new optimizer state")
+        self._state.optimizer.reset()
+        self._state.step.assign(step)
+
+    def _restore_best(self) -> int:
+        """Goes back to the best checkpoint, or to that of the current step if none is marked; returns its step.
+
+        Workers of a cluster wait here for the chief, which writes checkpoints, and take the one that it names.
+        """
+        best = self._checkpoints.best
+        marked = float(best["step"] if best else self._step)
+        step = int(self._sum(lambda replica: tf.where(tf.equal(replica, 0), marked, 0.0)))
+        try:
+            self._checkpoints.restore(step, self._variables)
+        except DamagedCheckpoint as error:
+            raise RunError(f"{error}. It is the best so far, and the run cannot go on without it.") from error
+        return step
+
+    def _averaged(self) -> contextlib.AbstractContextManager:
+        """The averaged weights stand in the model within this context."""
+        return contextlib.nullcontext() if self._state.average is None else self._state.average.swapped()
+
+    def _report(self, step: int, split: str, numbers: dict[str, float]) -> None:
+        if self._session.is_chief:
+            task = self._session.task
+            numbers = task.completed(numbers)
+            self._console.report(step, split, numbers)
+            seen = {"seconds": round(self._seconds, 3), f"{task.unit}s": task.units(0, step)}
+            self._folder.log(step, split, numbers | seen)
+            self._board.scalars(step, split, numbers)
+
+    def _save(self, step: int, best: float | None = None) -> None:
+        """Writes a checkpoint; with `best`, its selecting metric, it is marked as the best so far."""
+        if self._state.carried is not None:
+            self._state.carried.gather()
+        if not self._session.is_chief:
+            return
+        self._board.flush()
+        try:
+            self._checkpoints.save(step, self._variables, {"step": step, "seconds": self._seconds, "best": best})
+            if best is not None:
+                self._checkpoints.mark_best(step, self._session.task.selects_by, best)
+        except OSError as error:
+            raise RunError(
+                f"{error}. What was saved before is whole; make room and run the same command again."
+            ) from error
+
+    def _check_finite(self, numbers: dict[str, float]) -> None:
+        if numbers["first_nonfinite"] < 0:
+            return
+        step = int(numbers["first_nonfinite"])
+        saved = self._checkpoints.steps()
+        good = (
+            f"the last good checkpoint is {self._checkpoints.path(saved[-1])}"
+            if saved
+            else "no checkpoint was saved yet"
+        )
+        raise RunError(
+            f"the loss or its gradient is no longer finite at step {step} "
+            f"(learning rate {numbers['lr']:.3g}); {good}. Lower the learning rate (--set=schedule...), "
+            "clip the gradient (--set=train.clip_norm=1), or look at the data."
+        )
+
+    def _profile(self, step: int) -> None:
+        """Starts and stops TensorFlow's profiler at the steps of `--profile`."""
+        if self._session.run.profile and self._session.is_chief:
+            first, last = self._session.run.profile
+            if step == first:
+                tf.profiler.experimental.start(str(self._folder.train_events))
+            elif step == last:
+                tf.profiler.experimental.stop()
+
+    # TrialResult
+
+    def _finish(self) -> None:
+        """Tests the averaged weights of the selected checkpoint, exports them, writes results.json."""
+        session, model = self._session, self._state.model
+        selected = session.total_steps
+        if self._recipe.train.select == "best":
+            selected = self._restore_best()
+        tests, split = self._tests(), self._recipe.data.test_split
+        test = functools.partial(tests.run, split)
+        others = {}  # by the names of `results.OTHER_METRICS`, and `fit`
+        if self._state.average is not None:
+            others["metrics_without_average"] = test()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._averaged())
+            if self._recipe.train.exact_bn_statistics:
+                others["metrics_with_moving_statistics"] = test()
+                self._console.say("batch norm: averaging its statistics over an epoch")
+                stack.enter_context(exact_statistics(session, self._state))
+            metrics = test()
+            if self._recipe.train.measure_fit:
+                others |= self._fit()
+            if not session.is_chief:
+                return
+            further, told = tests.at_the_end(split)
+            write_keras_model(model, self._folder.keras_model)
+            difference = write_saved_model(session, model) if session.run.export else None
+        if "translations" in told:
+            self._board.translations(told["translations"], selected)
+        numbers = {"metrics": metrics | further, **others, **told}
+        results = results_of(session, model, numbers, selected_step=selected, seconds=self._seconds)
+        write_json(self._folder.results, results)
+        self._board.close()
+        print(summary(session, results, told=tests.shown(told), difference=difference))
+
+    def _fit(self) -> dict[str, dict]:
+        """How the training examples are fitted; classes of the test split are kept."""
+        if self._session.is_chief and isinstance(self._recipe.data, SmallImages):
+            write_npz(self._folder.predictions, self._evaluation.predictions(self._recipe.data.test_split))
+        return {"fit": self._evaluation.fit()}
+
+    def _tests(self) -> Evaluation:
+        """The evaluation at the end; where it is that on the way, what was compiled there serves again."""
+        task = self._session.task
+        if task.test_protocol == task.protocol_on_the_way:
+            return self._evaluation
+        return evaluation_by(task.test_protocol, self._session, self._state.model)

@@ -1,0 +1,137 @@
+"""A run's folder: who may write it, which recipe it holds, and what it logs.
+
+config.json      the whole recipe as run, versions, seed, git commit, command line
+metrics.jsonl    one line per logged step
+results.json     at the end
+vocabulary.model the subwords of a translation (SentencePiece)
+mean_image.npy   what is subtracted from every input, in recipes with a mean image
+labels.npz       of training images held in memory: which are used, their labels, true and as trained on
+predictions.npz  of the same recipes: the class found for every test image
+checkpoints/     train/  eval/  saved_model/  model.keras  report/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from flags import overrides
+from flags.errors import UserError
+from flags.recipe import Experiment
+from trainers.run.files import write_json, write_text
+from trainers.run.locks import locked
+
+
+class RunFolder:
+    """The folder of one run; paths of what it holds."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path)
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.results = self.path / "results.json"
+        self.vocabulary = self.path / "vocabulary.model"
+        self.mean_image = self.path / "mean_image.npy"
+        self.labels = self.path / "labels.npz"
+        self.predictions = self.path / "predictions.npz"
+        self.checkpoints = self.path / "checkpoints"
+        self.train_events = self.path / "train"
+        self.eval_events = self.path / "eval"
+        self.saved_model = self.path / "saved_model"
+        self.keras_model = self.path / "model.keras"
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Holds the folder for writing (`trainers.run.locks`)."""
+        return locked(self.path)
+
+    def holds(self, recipe: Experiment, settings: Mapping[str, Any]) -> bool:
+        """Whether a run of this recipe is already here, to go on with.
+
+        Args:
+            settings: besides the recipe, what decides a run's numbers: data, seed, precision.
+
+        Raises:
+            UserError: another recipe is in the folder; the message shows the difference.
+        """
+        before = self.read_config()
+        if before is None:
+            return False
+        compared = {name: value for name, value in settings.items() if name != "overrides"}  # they show in the recipe
+        old = {**{name: before.get(name) for name in compared}, **before["recipe"]}
+        different = overrides.difference(old, {**compared, **overrides.flatten(recipe)})
+        if different:
+            raise UserError(
+                f"--model_dir={self.path} holds a run with another recipe: {'; '.join(different)}. "
+                "Name another --model_dir, or give the flags of the run that is there."
+            )
+        return True
+
+    def read_config(self) -> dict | None:
+        """What `config.json` says; None if there is none."""
+        try:
+            config = json.loads(self.config.read_text())
+            config["recipe"].items()
+            return config
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.config}: not the config of a run ({error}). Name another --model_dir.") from error
+
+    def claim(self, recipe: Experiment, settings: Mapping[str, Any]) -> None:
+        """Writes `config.json`: from now on this folder belongs to a run of `recipe`."""
+        write_json(
+            self.config,
+            {
+                "experiment": recipe.name,
+                **settings,
+                "recipe": overrides.flatten(recipe),
+                "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
+                | {"python": platform.python_version()},
+                "git_commit": _git_commit(),
+                "command": sys.argv,
+                "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            },
+        )
+
+    def log(self, step: int, split: str, numbers: Mapping[str, float]) -> None:
+        """Appends a line to `metrics.jsonl`."""
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps({"step": step, "split": split, **numbers}) + "\n")
+
+    def read_metrics(self) -> list[dict]:
+        """All whole lines of `metrics.jsonl`."""
+        if not self.metrics.exists():
+            return []
+        rows = []
+        for line in self.metrics.read_text().splitlines():
+            with contextlib.suppress(ValueError):  # a line cut by a kill
+                rows.append(json.loads(line))
+        return rows
+
+    def forget_after(self, step: int) -> None:
+        """Drops logged lines beyond `step`: the resumed run will write them again."""
+        rows = [row for row in self.read_metrics() if row["step"] <= step]
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+
+
+def _git_commit() -> str | None:
+    """The commit of this project's checkout; None outside one."""
+    here = pathlib.Path(__file__).parent
+    try:
+        return subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

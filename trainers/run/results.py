@@ -1,0 +1,82 @@
+"""What a run ends with: results.json, and the same as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from tf_models import inspection
+from trainers.run.console import duration
+from trainers.session import Session
+
+OTHER_METRICS = {  # of the same weights, without what the recipe does to them at the end; how they are shown
+    "metrics_without_average": "not averaged",
+    "metrics_with_moving_statistics": "moving BN",
+}
+
+
+def results_of(
+    session: Session, model: keras.Model, numbers: Mapping[str, Any], *, selected_step: int, seconds: float
+) -> dict[str, Any]:
+    """The content of results.json.
+
+    Args:
+        numbers: `metrics` on the test split and, where they were measured, those of `OTHER_METRICS`, `fit`, and what
+            the evaluation told.
+        selected_step: whose weights these are.
+        seconds: of training.
+    """
+    recipe, task = session.recipe, session.task
+    return {
+        "experiment": recipe.name,
+        "data": session.data,
+        "test_protocol": task.test_protocol,
+        **numbers,
+        **task.facts,
+        "selected_step": selected_step,
+        "paper": {"citation": recipe.paper.citation, "row": recipe.paper.row, **recipe.paper.numbers},
+        "deviations": list(recipe.deviations),
+        "parameters": inspection.parameters(model).trainable,
+        "multiply_adds": inspection.multiply_adds(model),
+        "steps": session.total_steps,
+        "seconds": round(seconds, 1),
+    }
+
+
+def summary(session: Session, results: Mapping[str, Any], *, told: str, difference: float | None) -> str:
+    """What is printed when a run ends.
+
+    Args:
+        told: further lines of the evaluation.
+        difference: of the SavedModel's outputs from the live model's; None: none was written.
+    """
+    recipe, folder, names, units = session.recipe, session.folder, session.task.result_names, f"{session.task.unit}s"
+    metrics, paper = results["metrics"], results["paper"]
+    printed = ", ".join(f"{name} {paper[name]:.3f}" for name in names if name in paper)
+    printed = f"{printed} on its own data" if printed else "no number"
+    lines = [
+        "",
+        f"{recipe.name} on {recipe.data.name}, {recipe.data.test_split}, "
+        f"{results['test_protocol'].replace('_', ' ')}: {_shown(metrics, names)} "
+        f"({metrics[units]:,} {units}, {results['steps']} steps, {duration(results['seconds'])})",
+        *(f"  {label:12} {_shown(results[key], names)}" for key, label in OTHER_METRICS.items() if key in results),
+    ]
+    if "fit" in results:
+        clean = results["fit"].get("top1_clean")
+        by_true = "" if clean is None else f"; top1 by the true labels {clean:.4f}"
+        lines.append(f"  on training  {_shown(results['fit'], names)}{by_true}")
+    if told:
+        lines.append(told)
+    lines += [
+        f"  the paper   {printed} ({recipe.paper.row})",
+        f"  curves      tensorboard --logdir {folder.path}",
+    ]
+    if difference is not None:
+        lines.append(f"  SavedModel  {folder.saved_model}  (differs from the live model by at most {difference:.0e})")
+    return "\n".join([*lines, f"  Keras file  {folder.keras_model}", f"  results     {folder.results}"])
+
+
+def _shown(metrics: Mapping[str, float], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {metrics[name]:.4f}" for name in names if name in metrics)

@@ -1,0 +1,79 @@
+"""What TensorBoard shows of a run: scalars, the inputs, the recipe, hparams, a profile on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from flags import overrides
+from flags.recipe import Experiment
+from trainers.run.folder import RunFolder
+
+
+class TensorBoard:
+    """Writes a run's `train/` and `eval/` event files."""
+
+    def __init__(self, folder: RunFolder):
+        self._writers = {
+            "train": tf.summary.create_file_writer(str(folder.train_events)),
+            "eval": tf.summary.create_file_writer(str(folder.eval_events)),
+        }
+
+    def scalars(self, step: int, split: str, numbers: Mapping[str, float]) -> None:
+        """Those of `fit`, the training examples in inference mode, stand under that name beside those of training."""
+        writer, group = (self._writers["train"], "fit/") if split == "fit" else (self._writers[split], "")
+        with writer.as_default(step):
+            for name, value in numbers.items():
+                tf.summary.scalar(group + name, value)
+
+    def recipe(self, recipe: Experiment) -> None:
+        """The recipe as a table, and its fields as hparams, so that runs can be compared."""
+        fields = overrides.flatten(recipe)
+        table = "\n".join(
+            ["| field | value |", "|---|---|", *(f"| {path} | {value} |" for path, value in fields.items())]
+        )
+        with self._writers["train"].as_default(0):
+            tf.summary.text("recipe", table)
+            hparams.hparams(
+                {
+                    path: value if isinstance(value, (bool, int, float, str)) else str(value)
+                    for path, value in fields.items()
+                }
+            )
+
+    def inputs(self, images, step: int) -> None:
+        """A grid of at most 64 inputs as the network gets them ([batch, height, width, 3] in 0..255)."""
+        with self._writers["train"].as_default(step):
+            tf.summary.image("inputs", grid(images[:64])[None] / 255.0)
+
+    def passages(self, passages: Sequence[str], step: int) -> None:
+        """Pieces of a text, as they are."""
+        with self._writers["train"].as_default(step):
+            tf.summary.text("inputs", "\n\n".join(f"~~~~\n{passage}\n~~~~" for passage in passages))
+
+    def translations(self, translations: Sequence[Mapping[str, str]], step: int) -> None:
+        """Some sources, with what was made of them and what they are in the reference."""
+        with self._writers["eval"].as_default(step):
+            texts = ["\n".join(f"{side:9}  {text}" for side, text in one.items()) for one in translations]
+            tf.summary.text("translations", "\n\n".join(f"~~~~\n{text}\n~~~~" for text in texts))
+
+    def flush(self) -> None:
+        for writer in self._writers.values():
+            writer.flush()
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+
+def grid(images):
+    """Lays [n, height, width, 3] images out as a square-ish grid, float32 in 0..255; missing places stay white."""
+    images = tf.clip_by_value(tf.cast(images, tf.float32), 0.0, 255.0)
+    count, height, width, channels = images.shape
+    columns = int(count**0.5 + 0.999)
+    rows = -(-count // columns)
+    images = tf.pad(images, [[0, rows * columns - count], [0, 0], [0, 0], [0, 0]], constant_values=255.0)
+    images = tf.reshape(images, (rows, columns, height, width, channels))
+    return tf.reshape(tf.transpose(images, (0, 2, 1, 3, 4)), (rows * height, columns * width, channels))

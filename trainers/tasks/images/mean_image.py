@@ -1,0 +1,135 @@
+"""The mean of all training images, which ResNet's recipe subtracts from every input (section 3.4).
+
+It takes a pass over the data set, so it is kept in two places: beside the data sets in the TFDS folder, for other runs
+on the same images, and in the folder of a run, whose inputs must not change when the data set's folder does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import pathlib
+import re
+import sys
+import uuid
+
+import numpy as np
+import tensorflow as tf
+
+from flags.data import Images
+from flags.errors import UserError
+from trainers.data import images, sources, stream
+from trainers.data.synthetic import SyntheticDataSet, SyntheticSplit
+from trainers.run.files import write_bytes
+
+CHUNK = 10_000  # examples between two lines on the screen; also what is summed in one call
+GROUP = 16  # examples that a core sums before sums are added up
+
+
+def training_mean(
+    dataset: sources.DataSet | SyntheticDataSet,
+    data: Images,
+    resolution: int,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    quiet: bool = True,
+) -> np.ndarray:
+    """The mean of the training split's images, prepared as in evaluation: [resolution, resolution, 3], float32.
+
+    Computed once for a data set, a split and a preparation, and kept in `mean_images/` of the TFDS folder; a folder
+    that cannot be written only means that it is computed again. The same on every machine: float64 sums, in a fixed
+    order.
+
+    Args:
+        quiet: say nothing on stderr where it takes long.
+    """
+    split = dataset.split(data.train_split)
+    if isinstance(split, SyntheticSplit):
+        return mean_of(split.distinct, data, resolution, quiet=quiet)
+    cached = _cache_file(dataset.name, split, data, resolution, data_dir)
+    with contextlib.suppress(tf.errors.OpError, ValueError):
+        return _parse(tf.io.gfile.GFile(cached, "rb").read(), resolution)
+    mean = mean_of(split, data, resolution, quiet=quiet)
+    with contextlib.suppress(tf.errors.OpError):
+        tf.io.gfile.makedirs(os.path.dirname(cached))
+        aside = f"{cached}.{uuid.uuid4().hex}.writing"
+        with tf.io.gfile.GFile(aside, "wb") as file:
+            file.write(_serialise(mean))
+        tf.io.gfile.rename(aside, cached, overwrite=True)
+    return mean
+
+
+def mean_of(split: stream.Records, data: Images, resolution: int, *, quiet: bool = True) -> np.ndarray:
+    """The mean of a split's images, without looking for it anywhere; shape and type as above."""
+    shape, count = [resolution, resolution, 3], split.num_examples
+
+    def add(total, encoded):
+        return total + tf.cast(images.evaluation_image(encoded, data, resolution), tf.float64)
+
+    @tf.function
+    def sum_of(begin, end):
+        zeros = tf.zeros(shape, tf.float64)
+        groups = stream.examples(split, begin, end).map(lambda example: example["image"]).batch(GROUP)
+        sums = groups.map(lambda group: tf.foldl(add, group, zeros), num_parallel_calls=tf.data.AUTOTUNE)
+        return sums.reduce(zeros, tf.add)
+
+    total = np.zeros(shape)
+    for begin in range(0, count, CHUNK):
+        end = min(begin + CHUNK, count)
+        total += sum_of(tf.constant(begin, tf.int64), tf.constant(end, tf.int64)).numpy()
+        if count > CHUNK and not quiet:
+            stays = end == count or not sys.stderr.isatty()
+            line = f"mean image: averaged over {end:,} of {count:,} images"
+            print(line, end="\n" if stays else "\r", file=sys.stderr, flush=True)
+    return (total / count).astype(np.float32)
+
+
+def write(mean_image: np.ndarray, path: pathlib.Path) -> None:
+    """Puts a mean image into a run's folder, in one step."""
+    write_bytes(path, _serialise(mean_image))
+
+
+def read(path: pathlib.Path, resolution: int) -> np.ndarray:
+    """The mean image in a run's folder.
+
+    Raises:
+        UserError: it is damaged, or of another resolution.
+    """
+    try:
+        return _parse(path.read_bytes(), resolution)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: damaged, or not the mean image of a run at model.resolution={resolution} ({error}). "
+            "If the flags are those of this run, delete the file, and it is computed again."
+        ) from error
+
+
+def _cache_file(name: str, split: sources.Split, data: Images, resolution: int, data_dir) -> str:
+    """Where a mean image is kept. The name says whose it is to a reader; the hash, which has all of it, decides."""
+    identity = (name, data.train_split, split.shard_sizes, data.crop_padding, data.resize, resolution)
+    digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
+    readable = re.sub(r"[^\w.]+", "-", f"{name}-{data.train_split}-{resolution}")
+    return os.path.join(sources.data_folder(data_dir), "mean_images", f"{readable}-{digest}.npy")
+
+
+def _serialise(mean_image: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.save(content, mean_image)
+    return content.getvalue()
+
+
+def _parse(content: bytes, resolution: int) -> np.ndarray:
+    """The array of an .npy file; ValueError if it is no mean image at that resolution."""
+    try:
+        mean_image = np.load(io.BytesIO(content), allow_pickle=False)
+    except (EOFError, OSError) as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(mean_image, np.ndarray) or mean_image.dtype != np.float32:
+        raise ValueError("it holds no float32 array")
+    if mean_image.shape != (resolution, resolution, 3):
+        raise ValueError(f"its shape is {mean_image.shape}")
+    if not np.all(np.isfinite(mean_image)):
+        raise ValueError("not all of its values are finite")
+    return mean_image

@@ -1,0 +1,1 @@
+"""Regression on a few numbers per example."""

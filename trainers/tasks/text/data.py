@@ -1,0 +1,331 @@
+"""Texts for language models: one long array of symbols a split, and the bytes that they stand for.
+
+A symbol is a byte (enwik8) or a word (WikiText). Symbols are numbered by how often they occur in the training part,
+the most frequent first; of those that occur as often, the one that appears first. At byte level the line break plays
+the part that <eos> has in the author's code: the streams of ids are the same.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import io
+import itertools
+import os
+import re
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from flags.errors import UserError
+from trainers.data import sources, stream
+from trainers.data.builders.byte_records import SPLITS
+
+SYNTHETIC = "synthetic_text"
+LINE_END = "<eos>"
+CHUNK_BYTES = 1 << 20  # bytes that are counted at once: NumPy widens them eightfold
+
+Read = Callable[[str], bytes]  # name of a whole split -> its bytes
+Tokens = Mapping[str, np.ndarray]  # name of a whole split -> its ids
+
+
+class Vocabulary(Protocol):
+    """Numbers the symbols of a text."""
+
+    symbols: tuple[bytes, ...]  # in the order of their ids
+
+    def encode(self, text: bytes, where: str) -> np.ndarray:
+        """The ids of a text. `where` it stands opens the UserError about what is no symbol."""
+
+    def decode(self, ids: Sequence[int]) -> bytes: ...
+
+
+class TextDataSet:
+    """A text whose splits are `train`, `validation` and `test`; read when its symbols or ids are first needed.
+
+    Split expressions are TFDS's, such as `train[:10%]` or `train[1000:]+validation`, and count in bytes or words.
+    Symbols are those of all of `train`, whatever part of it is used.
+
+    Args:
+        unit: "byte" or "word".
+        learn: numbers the symbols of what `read` gives, and all splits by them.
+    """
+
+    def __init__(self, name: str, unit: str, read: Read, learn: Callable[[str, Read], tuple[Vocabulary, Tokens]]):
+        self.name = name
+        self.unit = unit
+        self._read = read
+        self._learn = learn
+
+    @functools.cached_property
+    def _learnt(self) -> tuple[Vocabulary, Tokens]:
+        return self._learn(self.name, self._read)
+
+    @property
+    def symbols(self) -> tuple[bytes, ...]:
+        """Single bytes, or words in UTF-8 and `<eos>`, in the order of their ids."""
+        return self._learnt[0].symbols
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.symbols)
+
+    def num_tokens(self, split: str) -> int:
+        """How many symbols a split has.
+
+        Raises:
+            UserError: there is no such split, or it is empty.
+        """
+        return sum(end - begin for _, begin, end in self._parts(split))
+
+    def tokens(self, split: str) -> np.ndarray:
+        """The ids of a split in file order: [symbols], uint8 if there are at most 256 symbols, else int32.
+
+        Raises:
+            UserError: there is no such split, or it is empty.
+        """
+        ids = self._learnt[1]
+        parts = [ids[name][begin:end] for name, begin, end in self._parts(split)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def text(self, split: str) -> bytes:
+        """The bytes of a split; where words are symbols, those of a part of one are as `decode` writes them.
+
+        Raises:
+            UserError: there is no such split, or it is empty.
+        """
+        return b"".join(self._text(*part) for part in self._parts(split))
+
+    def encode(self, text: bytes) -> np.ndarray:
+        """The ids of a text: [symbols], of the type of `tokens`. A word is what stands between blanks.
+
+        Raises:
+            UserError: a byte or word is not among the symbols; says which and where.
+        """
+        return self._learnt[0].encode(text, "the given text")
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The text of ids: their bytes, or their words with a blank after each and a line break for `<eos>`."""
+        return self._learnt[0].decode(ids)
+
+    def _parts(self, split: str) -> list[tuple[str, int, int]]:
+        lengths = {name: len(ids) for name, ids in self._learnt[1].items()}
+        return _parts(lengths, split, self.name, self.unit)
+
+    def _text(self, split: str, begin: int, end: int) -> bytes:
+        ids = self._learnt[1][split]
+        return self._read(split) if end - begin == len(ids) else self.decode(ids[begin:end])
+
+
+@dataclasses.dataclass(frozen=True)
+class DeclaredText:
+    """What is known of a text that is not there; as in `TextDataSet`."""
+
+    name: str
+    unit: str
+    num_classes: int
+    _lengths: Mapping[str, int]
+
+    def num_tokens(self, split: str) -> int:
+        return sum(end - begin for _, begin, end in _parts(self._lengths, split, self.name, self.unit))
+
+
+def open_text(name: str, data_dir: str | os.PathLike | None = None, download: bool = False) -> TextDataSet:
+    """Opens a prepared text; the embedded sample is prepared on the way if it is missing, others if `download`.
+
+    Of enwik8 and WikiText only what occurs is a symbol; of the sample every byte is, those that do not occur in
+    training last, in numeric order.
+
+    Raises:
+        DataNotPrepared: it is not in the folder.
+        UserError: no such text, or its description cannot be read.
+    """
+    _builder(name, data_dir)  # what is no text is refused before it is prepared
+    sources.ensure_prepared(name, data_dir, download)
+    builder = _builder(name, data_dir)
+    unit = sources.TEXTS[builder.name].UNIT
+    if unit == "word":
+        learn = functools.partial(_kept_words, os.path.join(builder.data_dir, "tokens.npz"))
+    else:
+        learn = functools.partial(_learn_bytes, complete=builder.name in sources.SAMPLES)
+    return TextDataSet(builder.info.full_name, unit, functools.partial(_read_split, builder), learn)
+
+
+def declared_text(name: str, data_dir: str | os.PathLike | None = None) -> DeclaredText:
+    """One of the published texts (not the sample) as it is known to be, prepared or not.
+
+    Raises:
+        UserError: no such text.
+    """
+    builder = _builder(name, data_dir)
+    known = sources.TEXTS[builder.name]
+    return DeclaredText(builder.info.full_name, known.UNIT, known.NUM_SYMBOLS, known.NUM_TOKENS)
+
+
+def open_synthetic(*, seed: int, num_train: int = 1 << 20, num_test: int = 1 << 16) -> TextDataSet:
+    """A made-up text: lines of random words, some of them frequent. Every byte is a symbol, as in the sample.
+
+    Args:
+        num_train: bytes of `train`.
+        num_test: bytes of `test`, and of `validation`.
+    """
+    text = _random_text(num_train + 2 * num_test, np.random.default_rng(seed))
+    texts = {
+        "train": text[:num_train],
+        "validation": text[num_train : num_train + num_test],
+        "test": text[num_train + num_test :],
+    }
+    return TextDataSet(SYNTHETIC, "byte", texts.__getitem__, functools.partial(_learn_bytes, complete=True))
+
+
+class _Bytes:
+    """Single bytes as symbols: at most 256, so ids are bytes as well."""
+
+    def __init__(self, name: str, symbols: Sequence[bytes]):
+        self.symbols = tuple(symbols)
+        self._name = name
+        self._known = b"".join(symbols)
+        ids = bytes(range(len(symbols)))
+        self._id_of = bytes.maketrans(self._known, ids)
+        self._byte_of = bytes.maketrans(ids, self._known)
+
+    def encode(self, text: bytes, where: str) -> np.ndarray:
+        if unknown := text.translate(None, self._known):
+            raise UserError(
+                f"{where}: byte 0x{unknown[0]:02X} at position {text.index(unknown[0])} does not occur in the training "
+                f"part of {self._name}, so it is not among the {len(self.symbols)} symbols"
+            )
+        return np.frombuffer(text.translate(self._id_of), np.uint8)
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        return np.asarray(ids, np.uint8).tobytes().translate(self._byte_of)
+
+
+class _Words:
+    """Words as symbols, and `<eos>` for the end of a line."""
+
+    def __init__(self, name: str, symbols: Sequence[bytes]):
+        self.symbols = tuple(symbols)
+        self._name = name
+        self._id_of = {symbol.decode("utf-8", "surrogateescape"): index for index, symbol in enumerate(symbols)}
+        self._written = [b"\n" if symbol == LINE_END.encode() else symbol + b" " for symbol in symbols]
+
+    def encode(self, text: bytes, where: str) -> np.ndarray:
+        words = list(_words(text))
+        try:
+            ids = [self._id_of[word] for word in words]
+        except KeyError as error:
+            word = error.args[0]
+            instead = ". Write <unk> in its place" if "<unk>" in self._id_of else ""
+            raise UserError(
+                f"{where}: {word!r}, word {words.index(word) + 1} of {len(words)}, is not among the "
+                f"{len(self.symbols):,} words of {self._name}{instead}"
+            ) from error
+        return np.array(ids, _id_type(len(self.symbols)))
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        return b"".join(self._written[index] for index in ids)
+
+
+def _learn_bytes(name: str, read: Read, complete: bool) -> tuple[_Bytes, Tokens]:
+    """`complete`: bytes that do not occur in training are symbols too, after the others, in numeric order."""
+    texts = {split: read(split) for split in SPLITS}
+    train = texts["train"]
+    chunks = (train[begin : begin + CHUNK_BYTES] for begin in range(0, len(train), CHUNK_BYTES))
+    counts = sum(np.bincount(np.frombuffer(chunk, np.uint8), minlength=256) for chunk in chunks)
+    order = sorted(np.flatnonzero(counts).tolist(), key=lambda byte: (-counts[byte], train.index(byte)))
+    if complete:
+        order += np.flatnonzero(counts == 0).tolist()
+    vocabulary = _Bytes(name, [bytes([byte]) for byte in order])
+    return vocabulary, {split: vocabulary.encode(text, f"split {split!r}") for split, text in texts.items()}
+
+
+def _learn_words(name: str, read: Read) -> tuple[_Words, Tokens]:
+    """Words that do not occur in training come last, in the order in which they appear in the other splits."""
+    number = collections.defaultdict(itertools.count().__next__)  # by first appearance: `train` is the first split
+    ids = {}
+    for split in SPLITS:
+        text = read(split)
+        words = _words(text if text.endswith(b"\n") else text + b"\n")
+        ids[split] = np.fromiter(map(number.__getitem__, words), np.int32)
+    order = np.argsort(-np.bincount(ids["train"], minlength=len(number)), kind="stable")
+    ranks = np.empty(len(number), _id_type(len(number)))
+    ranks[order] = np.arange(len(number))
+    words = list(number)
+    vocabulary = _Words(name, [words[index].encode("utf-8", "surrogateescape") for index in order])
+    return vocabulary, {split: ranks[array] for split, array in ids.items()}
+
+
+def _kept_words(path: str, name: str, read: Read) -> tuple[_Words, Tokens]:
+    """What `_learn_words` gives, kept in a file: of WikiText-103 it takes half a minute.
+
+    A damaged file, or a folder that cannot be written, only means that it is done again.
+    """
+    with contextlib.suppress(tf.errors.OpError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        with tf.io.gfile.GFile(path, "rb") as file:
+            kept = np.load(io.BytesIO(file.read()), allow_pickle=False)
+        ids = {split: kept[split] for split in SPLITS}
+        return _Words(name, kept["symbols"].tobytes().split(b"\n")), ids
+    vocabulary, ids = _learn_words(name, read)
+    content = io.BytesIO()
+    np.savez(content, symbols=np.frombuffer(b"\n".join(vocabulary.symbols), np.uint8), **ids)
+    with contextlib.suppress(tf.errors.OpError):
+        aside = f"{path}.{uuid.uuid4().hex}.writing"
+        with tf.io.gfile.GFile(aside, "wb") as file:
+            file.write(content.getvalue())
+        tf.io.gfile.rename(aside, path, overwrite=True)
+    return vocabulary, ids
+
+
+def _words(text: bytes) -> Iterator[str]:
+    """The words of every line and an <eos> for every line break; blanks and line breaks as Python's text files see."""
+    lines = io.TextIOWrapper(io.BytesIO(text), "utf-8", "surrogateescape")
+    return itertools.chain.from_iterable(
+        (*line.split(), LINE_END) if line.endswith("\n") else line.split() for line in lines
+    )
+
+
+def _id_type(num_symbols: int) -> type:
+    return np.uint8 if num_symbols <= 256 else np.int32
+
+
+def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
+    """TFDS's builder of a text, prepared or not."""
+    if re.split("[/:]", name)[0] not in sources.TEXTS:
+        known = ", ".join((*sources.TEXTS, SYNTHETIC))
+        raise UserError(f"data.name={name}: this experiment reads a text, and that is none. Texts: {known}")
+    return sources.find_builder(name, data_dir)
+
+
+def _read_split(builder: tfds.core.DatasetBuilder, split: str) -> bytes:
+    records = sources.open_split(builder, split, {"text": ("text", tf.string)})
+    return b"".join(example["text"] for example in stream.examples(records).as_numpy_iterator())
+
+
+def _parts(lengths: Mapping[str, int], expression: str, name: str, unit: str) -> list[tuple[str, int, int]]:
+    """What a split expression names: (whole split, begin, end), one after the other, in symbols."""
+    # For TFDS a split is a file of as many examples as there are symbols, in a folder that has the split's name.
+    template = functools.partial(tfds.core.ShardedFileTemplate, dataset_name="text", filetype_suffix="none")
+    splits = tfds.core.SplitDict(
+        tfds.core.SplitInfo(name=split, shard_lengths=[length], num_bytes=0, filename_template=template(data_dir=split))
+        for split, length in lengths.items()
+    )
+    files = sources.split_instructions(splits, expression, name, unit)
+    return [(os.path.dirname(file.filename), file.skip, file.skip + file.take) for file in files]
+
+
+def _random_text(size: int, random: np.random.Generator) -> bytes:
+    """Lines of twelve words out of a thousand, the k-th most frequent of which has a share of 1/k."""
+    letters = random.integers(ord("a"), ord("z") + 1, (1000, 8), np.uint8)
+    words = [row[:length].tobytes() for row, length in zip(letters, random.integers(1, 9, 1000))]
+    shares = 1 / np.arange(1, 1001)
+    chosen = random.choice(1000, size // 2, p=shares / shares.sum())  # a word and its blank are 2 bytes at least
+    ends = itertools.cycle([b" "] * 11 + [b"\n"])
+    return b"".join(words[index] + end for index, end in zip(chosen, ends))[:size]

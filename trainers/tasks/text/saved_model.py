@@ -1,0 +1,189 @@
+"""The SavedModel of a language model: text in; what comes next, and how likely the text itself was, out."""
+
+from __future__ import annotations
+
+import functools
+import math
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from flags.errors import RunError
+from tf_models.layers.devices import portable
+from tf_models.sha_rnn import collapse, empty_state
+from trainers.run.diverged import diverged
+from trainers.session import Session
+from trainers.tasks.text.data import LINE_END
+from trainers.tasks.text.sampling import advance, state_specs
+from trainers.tasks.text.task import symbol_losses
+
+NO_SYMBOL = -1  # the id of what is none
+UNKNOWN_WORD = b"<unk>"
+LINE_BREAKS = r"\r\n?|\n"
+# What `str.split` takes for blanks and `tf.strings.split` does not.
+BLANKS = r"[\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
+CHECKED_STEPS = 16
+
+Signatures = Mapping[str, Callable[..., dict[str, tf.Tensor]]]
+
+
+def write(session: Session, model: keras.Model, path: pathlib.Path) -> None:
+    """Exports a model, its value gates collapsed, with four signatures that need nothing but TensorFlow.
+
+    `serving_default` takes `text` ([batch] strings of any lengths) and returns `probabilities` [batch, symbols] of the
+    symbol after each, and `bits` [batch], what the text itself costs; of bytes also `bits_per_character`, of words
+    `perplexity` [batch]. A text stands after a line break: its first symbol is predicted as well, and it may be empty.
+    It is read in segments of the recipe's length, so memory does not grow with it. What is no symbol costs infinitely
+    many bits (it had probability 0) and is read as the most frequent one; a word that is none, as <unk> if there is it.
+
+    `symbols` takes nothing and returns `symbols` [symbols]: the bytes that an id, or a column, stands for.
+
+    `start` takes `batch` (a number) and returns the state in which that many texts begin, part by part. `step` takes
+    `token` [batch] int32 and all parts of a state, and returns `logits` [batch, symbols] and the state after.
+    """
+    with keras.device("cpu:0"):
+        model = collapse(model)
+        encode = (_Bytes if session.dataset.unit == "byte" else _Words)(session.dataset.symbols)
+    archive = keras.export.ExportArchive()
+    archive.track(encode)  # a table of words; of variables the archive knows, and would save twice those of a `track`
+
+    def score(text):
+        line_break, _ = encode(tf.constant([b"\n"]))
+        ids, lengths = encode(text)
+        probabilities, bits = _score(model, session.recipe.data.segment_length, line_break, ids, lengths)
+        per_symbol = tf.math.divide_no_nan(bits, tf.cast(lengths, tf.float32))
+        rate = {"bits_per_character": per_symbol} if session.dataset.unit == "byte" else {"perplexity": 2**per_symbol}
+        return {"probabilities": probabilities, "bits": bits, **rate}
+
+    def step(token, state):
+        outputs = advance(model, token[:, tf.newaxis], state)
+        return {"logits": outputs["logits"][:, 0], **outputs["state"]}
+
+    with portable():
+        archive.add_endpoint("serving_default", score, [tf.TensorSpec([None], tf.string, "text")])
+        archive.add_endpoint("symbols", lambda: {"symbols": tf.constant(session.dataset.symbols)}, [])
+        archive.add_endpoint("start", lambda batch: empty_state(model, batch), [tf.TensorSpec([], tf.int32, "batch")])
+        archive.add_endpoint("step", step, [tf.TensorSpec([None], tf.int32, "token"), state_specs(model, batch=None)])
+        archive.write_out(str(path), verbose=False)
+
+
+def check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
+    """Loads what was written and compares it with the live model on real test text.
+
+    Compared are texts of several lengths, one longer than a segment, and single steps. Returns the largest difference
+    of a probability: that of a next symbol, or of a text's symbols in the geometric mean.
+
+    Raises:
+        RunError: the live model's probabilities are not finite, or the difference is 1e-5 or more.
+    """
+    served = tf.saved_model.load(str(path)).signatures
+    pairs = [*_texts(session, model, served), *_steps(session, model, served)]
+    if not all(np.isfinite(live).all() for _, live in pairs):
+        raise diverged("probabilities", then="it was not exported")
+    difference = float(np.max([np.max(np.abs(served - live)) for served, live in pairs]))
+    if not difference < 1e-5:
+        raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")
+    return difference
+
+
+def _texts(session: Session, model: keras.Model, served: Signatures) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Probabilities after texts and of them, served and live; the live model reads them one by one, unpadded."""
+    dataset, segment_length = session.dataset, session.recipe.data.segment_length
+    symbols = dataset.tokens(session.recipe.data.test_split)
+    texts = [symbols[:length] for length in (0, 1, segment_length // 2, segment_length + segment_length // 2)]
+    answers = served["serving_default"](text=tf.constant([dataset.decode(text) for text in texts]))
+    specs = [tf.TensorSpec(shape, tf.int32) for shape in ([1, 1], [1, None], [1])]
+    score = tf.function(functools.partial(_score, model, segment_length), input_signature=specs, autograph=False)
+    line_break = dataset.encode(b"\n")
+    pairs = []
+    for text, probabilities, bits in zip(texts, answers["probabilities"], answers["bits"]):
+        ids = text[np.newaxis].astype(np.int32)
+        live_probabilities, live_bits = score(line_break[np.newaxis].astype(np.int32), ids, [len(text)])
+        pairs.append((probabilities.numpy(), live_probabilities[0].numpy()))
+        means = [np.exp2(-float(each) / max(len(text), 1)) for each in (bits, live_bits[0])]
+        pairs.append(tuple(np.array(mean) for mean in means))
+    return pairs
+
+
+def _steps(session: Session, model: keras.Model, served: Signatures) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Probabilities after each of some symbols, served and live."""
+    symbols = session.dataset.tokens(session.recipe.data.test_split)[:CHECKED_STEPS]
+    state, live_state = served["start"](batch=tf.constant(1)), empty_state(model, 1)
+    pairs = []
+    for symbol in tf.constant(symbols, tf.int32):
+        state = served["step"](token=symbol[tf.newaxis], **state)
+        live = advance(model, symbol[tf.newaxis, tf.newaxis], live_state)
+        live_state = live["state"]
+        pairs.append(tuple(tf.nn.softmax(each).numpy() for each in (state.pop("logits"), live["logits"][:, 0])))
+    return pairs
+
+
+def _score(
+    model: keras.Model, segment_length: int, line_break: tf.Tensor, ids: tf.Tensor, lengths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Probabilities [batch, symbols] of the symbol after each text, and the bits [batch] of all its symbols.
+
+    Args:
+        line_break: [1, 1], the id that every text comes after.
+        ids: [batch, longest], NO_SYMBOL for what is none; behind the end of a text, anything.
+        lengths: [batch], in symbols.
+    """
+    batch, total = tf.shape(ids)[0], tf.shape(ids)[1] + 1  # with the line break
+    # All segments have one length: how far back a symbol sees depends on it, and must not depend on the other texts.
+    time = tf.minimum(segment_length, total)
+    total += -total % time
+    padded = tf.pad(ids, [[0, 0], [0, total - tf.shape(ids)[1]]], constant_values=NO_SYMBOL)
+    known, targets = padded != NO_SYMBOL, tf.maximum(padded, 0)
+    inputs = tf.concat([tf.repeat(tf.maximum(line_break, 0), batch, 0), targets[:, :-1]], 1)
+
+    def segment(begin, state, nats, last):
+        end = begin + time
+        outputs = advance(model, inputs[:, begin:end], state)
+        losses = symbol_losses(model, outputs["hidden"], targets[:, begin:end])
+        losses = tf.where(known[:, begin:end], losses, math.inf)
+        # A text that has ended is read on into its padding, but nothing of that counts.
+        within = tf.range(begin, end) < lengths[:, tf.newaxis]
+        nats += tf.reduce_sum(tf.where(within, losses, 0.0), 1)
+        place = lengths - begin
+        ends = (place >= 0) & (place < time)
+        reached = tf.gather(outputs["hidden"], tf.clip_by_value(place, 0, time - 1), batch_dims=1)
+        return end, outputs["state"], nats, tf.where(ends[:, tf.newaxis], reached, last)
+
+    embedding = model.get_layer("embedding")
+    start = (0, empty_state(model, batch), tf.zeros([batch]), tf.zeros([batch, embedding.width]))
+    _, _, nats, last = tf.while_loop(lambda begin, *_: begin < total, segment, start)
+    return tf.nn.softmax(embedding(last, reverse=True)), nats / math.log(2.0)
+
+
+class _Bytes(tf.Module):
+    """Turns texts [batch] into ids [batch, longest] and their lengths [batch]; bytes are symbols."""
+
+    def __init__(self, symbols: Sequence[bytes]):
+        super().__init__()
+        self._ids = np.full([256], NO_SYMBOL, np.int32)
+        self._ids[np.frombuffer(b"".join(symbols), np.uint8)] = np.arange(len(symbols))
+
+    def __call__(self, text):
+        lengths = tf.strings.length(text)
+        longest = tf.maximum(tf.reduce_max(lengths), 1)  # `decode_raw` refuses 0
+        content = tf.io.decode_raw(text, tf.uint8, fixed_length=longest)
+        return tf.gather(self._ids, tf.cast(content, tf.int32)), lengths
+
+
+class _Words(tf.Module):
+    """Turns texts [batch] into ids [batch, longest] and their lengths [batch]; words and line breaks are symbols."""
+
+    def __init__(self, symbols: Sequence[bytes]):
+        super().__init__()
+        unknown = symbols.index(UNKNOWN_WORD) if UNKNOWN_WORD in symbols else NO_SYMBOL
+        ids = tf.lookup.KeyValueTensorInitializer(symbols, tf.range(len(symbols)))
+        self._ids = tf.lookup.StaticHashTable(ids, unknown)
+
+    def __call__(self, text):
+        lines = tf.strings.regex_replace(text, LINE_BREAKS, f" {LINE_END} ")
+        words = tf.strings.split(tf.strings.regex_replace(lines, BLANKS, " "))
+        ids = self._ids.lookup(words)
+        return ids.to_tensor(NO_SYMBOL), tf.cast(ids.row_lengths(), tf.int32)

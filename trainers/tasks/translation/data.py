@@ -1,0 +1,169 @@
+"""Pairs of sentences, a source and its translation: whole splits, or random subsets of them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from flags.errors import UserError
+from trainers.data import sources, stream
+from trainers.data.in_memory import SUBSET
+
+SYNTHETIC = "synthetic_pairs"
+BLOCK = 4096  # records that are read at once
+
+
+class Pairs(NamedTuple):
+    """Sentences and their translations, side by side."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+class TranslationDataSet:
+    """A data set of pairs of sentences, with the splits `train`, `validation` and `test`.
+
+    Args:
+        split: opens a split in TFDS's language, such as `train[:10%]`; its records have `source` and `target` (bytes).
+    """
+
+    def __init__(self, name: str, split: Callable[[str], stream.Records]):
+        self.name = name
+        self._split = split
+
+    def num_pairs(self, split: str) -> int:
+        """How many pairs a split has.
+
+        Raises:
+            UserError: there is no such split, or it is empty.
+        """
+        return self._split(split).num_examples
+
+    def pairs(self, split: str, *, num_train: int | None = None, subset_seed: int = 0) -> Pairs:
+        """The pairs of a split in file order, or the first `num_train` of a random order that `subset_seed` names.
+
+        No pair is drawn twice; of one seed a smaller subset is the beginning of a larger one.
+
+        Raises:
+            UserError: there is no such split, or it has fewer pairs than `num_train`.
+        """
+        records = self._split(split)
+        if num_train is None:
+            return _read(records, np.arange(records.num_examples))
+        if num_train > records.num_examples:
+            raise UserError(
+                f"data.num_train={num_train}: data.train_split={split} of {self.name} has {records.num_examples:,} "
+                "pairs. Take at most that many, or none for all."
+            )
+        order = np.random.default_rng([SUBSET, subset_seed]).permutation(records.num_examples)[:num_train]
+        return _read(records, order)
+
+
+def open_translation(
+    name: str, data_dir: str | os.PathLike | None = None, download: bool = False
+) -> TranslationDataSet:
+    """Opens prepared pairs of sentences; the embedded sample is prepared on the way, others if `download`.
+
+    Raises:
+        DataNotPrepared: they are not in the folder.
+        UserError: there are no such pairs, or their description cannot be read.
+    """
+    declared_translation(name, data_dir)  # what is no pairs of sentences is refused before it is prepared
+    sources.ensure_prepared(name, data_dir, download)
+    return declared_translation(name, data_dir)
+
+
+def declared_translation(name: str, data_dir: str | os.PathLike | None = None) -> TranslationDataSet:
+    """Pairs of sentences as their builder declares them: prepared or not, so their splits may not be there.
+
+    Raises:
+        UserError: there are no such pairs.
+    """
+    if name.partition(":")[0] not in sources.TRANSLATIONS:
+        known = ", ".join((*sources.TRANSLATIONS, SYNTHETIC))
+        raise UserError(f"data.name={name}: this experiment translates sentences, and has none there. Pairs: {known}")
+    builder = sources.find_builder(name, data_dir)
+    source, target = sources.sentence_features(builder)
+    features = {"source": (source, tf.string), "target": (target, tf.string)}
+    return TranslationDataSet(
+        builder.info.full_name, lambda expression: sources.open_split(builder, expression, features)
+    )
+
+
+def open_synthetic(*, seed: int, num_train: int = 10_000, num_test: int = 500) -> TranslationDataSet:
+    """Made-up sentences of 1 to 12 words out of fifty; the translation has a word for each, in reverse order.
+
+    Args:
+        num_test: pairs of `test`, and of `validation`.
+    """
+    lines = _random_lines(num_train + 2 * num_test, np.random.default_rng(seed))
+    train, validation, test = np.split(lines, [num_train, num_train + num_test])
+    parts = {"train": train, "validation": validation, "test": test}
+    # A split is a file in a folder of its name, so that an instruction tells which split it means.
+    template = functools.partial(tfds.core.ShardedFileTemplate, dataset_name=SYNTHETIC, filetype_suffix="none")
+    splits = tfds.core.SplitDict(
+        tfds.core.SplitInfo(
+            name=name, shard_lengths=[len(part)], num_bytes=0, filename_template=template(data_dir=name)
+        )
+        for name, part in parts.items()
+    )
+
+    def split(expression: str) -> SyntheticSplit:
+        files = sources.split_instructions(splits, expression, SYNTHETIC, "pair")
+        chosen = [parts[os.path.dirname(file.filename)][file.skip : file.skip + file.take] for file in files]
+        return SyntheticSplit(tf.constant(np.concatenate(chosen)))
+
+    return TranslationDataSet(SYNTHETIC, split)
+
+
+class SyntheticSplit:
+    """Made-up pairs, one a line ([pairs] strings): source, tab, target."""
+
+    def __init__(self, lines: tf.Tensor):
+        self.num_examples = len(lines)
+        self.shard_sizes = (len(lines),)
+        self._lines = lines
+
+    def read(self, shard: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(self._lines[skip : skip + take])
+
+    def parse(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
+        sides = tf.strings.split(record, "\t")
+        return {"source": sides[0], "target": sides[1]}
+
+
+def _read(split: stream.Records, places: np.ndarray) -> Pairs:
+    """The pairs at these places of a split, in this order; others are read but not parsed."""
+    wanted = tf.constant(np.sort(places), tf.int64)
+    sizes = np.array(split.shard_sizes, np.int64)
+    files = tf.data.Dataset.from_tensor_slices((np.arange(len(sizes)), np.zeros_like(sizes), sizes))
+    blocks = files.flat_map(split.read).batch(BLOCK)
+
+    def wanted_of(begin, records):
+        low, high = tf.unstack(tf.searchsorted(wanted, tf.stack([begin, begin + BLOCK])))
+        return tf.data.Dataset.from_tensor_slices(tf.gather(records, wanted[low:high] - begin))
+
+    records = tf.data.Dataset.zip(tf.data.Dataset.counter(0, BLOCK), blocks).flat_map(wanted_of).take(len(places))
+    examples = records.map(split.parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(BLOCK)
+    columns = {"source": [], "target": []}
+    for block in examples.as_numpy_iterator():
+        for name, column in columns.items():
+            column.extend(sentence.decode("utf-8") for sentence in block[name])
+    ranks = np.searchsorted(wanted.numpy(), places).tolist()
+    return Pairs(**{name: tuple(map(column.__getitem__, ranks)) for name, column in columns.items()})
+
+
+def _random_lines(count: int, random: np.random.Generator) -> np.ndarray:
+    """[count] strings: a sentence, a tab, and its translation."""
+    letters = random.integers(ord("a"), ord("z") + 1, (2, 50, 6), np.uint8)
+    source, target = ([word.tobytes().decode() for word in words] for words in letters)
+    sentences = (random.integers(0, 50, length).tolist() for length in random.integers(1, 13, count))
+    return np.array(
+        [" ".join(source[i] for i in line) + "\t" + " ".join(target[i] for i in line[::-1]) for line in sentences]
+    )

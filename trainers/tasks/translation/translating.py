@@ -1,0 +1,144 @@
+"""Translating texts with a Transformer; `--mode=generate` of a finished one: lines in, lines out, as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from flags.errors import UserError
+from flags.run import Run
+from trainers.run.diverged import diverged
+from trainers.run.screen import Screen
+from trainers.session import Session
+from trainers.tasks.translation.decoding import Decoder
+from trainers.tasks.translation.token_batches import padded_sources
+from trainers.tasks.translation.vocabulary import BEGIN, END, Subwords
+
+POSITIONS = 8192  # of all texts that are searched together
+BYTES = 1 << 16  # of stdin at once
+
+
+class Translator:
+    """Translates texts of any lengths, those of similar lengths together.
+
+    The translation of a source of n subwords has at most 1.5 n + 10, `END` included, and from there on the next power
+    of four: so few searches are compiled, and how long a translation may be does not depend on the other texts.
+
+    Args:
+        subwords: those that the model was trained on.
+        beam: how many texts a search goes on with; 1: greedy.
+        max_length: no translation has more subwords, `END` included; None: there is no other bound.
+
+    Raises:
+        UserError: the model has another number of symbols than `subwords`.
+    """
+
+    def __init__(self, model: keras.Model, subwords: Subwords, *, beam: int, max_length: int | None = None):
+        symbols = model.output.shape[-1]
+        if len(subwords) != symbols:
+            raise UserError(
+                f"the vocabulary has {len(subwords):,} subwords, the model {symbols:,}: it was trained on another one. "
+                "Leave out what changes the training data or data.vocabulary."
+            )
+        self._model = model
+        self._subwords = subwords
+        self._beam = beam
+        self._max_length = max_length
+        self._decoders: dict[int, Decoder] = {}
+
+    def translate(self, texts: Sequence[str]) -> list[str]:
+        """The translations of texts, in their order; of nothing but blanks it is empty.
+
+        Raises:
+            RunError: the model's scores are not finite.
+        """
+        translations = [""] * len(texts)
+        if not texts:
+            return translations
+        sources = padded_sources(list(texts), self._subwords)
+        lengths = np.count_nonzero(sources, axis=1)  # with `END`
+        for limit, rows in self._batches(lengths):
+            for row, ids in zip(rows, self._search(limit, sources[rows, : lengths[rows].max()])):
+                translations[row] = self._subwords.decode(ids)
+        return translations
+
+    @property
+    def traces(self) -> int:
+        """How often a search was traced; more than once for 16, 64, 256, ... each is a bug."""
+        return sum(decoder.traces for decoder in self._decoders.values())
+
+    def _batches(self, lengths: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """How long translations may be, and which rows are translated together: all but empty ones, shortest first."""
+        order = np.argsort(lengths, kind="stable")
+        order = order[lengths[order] > 1]
+        limits = np.array([self._limit(length - 1) for length in lengths[order].tolist()])
+        for limit in np.unique(limits).tolist():
+            rows = order[limits == limit]
+            size = max(1, POSITIONS // (max(limit, lengths[rows[-1]]) * self._beam))
+            for first in range(0, len(rows), size):
+                yield limit, rows[first : first + size]
+
+    def _limit(self, length: int) -> int:
+        longest = 4 ** math.ceil(math.log2(longest_translation(length)) / 2)
+        return longest if self._max_length is None else min(longest, self._max_length)
+
+    def _search(self, limit: int, sources: np.ndarray) -> list[list[int]]:
+        """The ids of translations, padded."""
+        if limit not in self._decoders:
+            self._decoders[limit] = Decoder(self._model, beam=self._beam, max_length=limit, begin=BEGIN, end=END)
+        try:
+            return self._decoders[limit].decode(tf.constant(sources))[0].numpy().tolist()
+        except tf.errors.InvalidArgumentError as error:
+            raise diverged("scores") from error
+
+
+def longest_translation(length: int) -> int:
+    """How many subwords a translation should have room for, `END` included, of a source of `length`."""
+    return length + length // 2 + 10
+
+
+def translate(session: Session, model: keras.Model) -> None:
+    """Prints the translation of each line of `--prompt`; on stderr, how many a second, compiling included.
+
+    Of stdin, whatever lines are there are translated together, before more are waited for. What is not UTF-8 is read as
+    an unknown character. Ctrl-C ends it early, which is no failure.
+
+    Raises:
+        UserError: the run's vocabulary is not that of its model.
+        RunError: the model's scores are not finite.
+    """
+    screen, written, seconds = Screen(), 0, 0.0
+    translator = Translator(model, session.task.subwords, beam=session.recipe.data.beam)
+    with tf.device(session.strategy.extended.worker_devices[0]), contextlib.suppress(KeyboardInterrupt):
+        for lines in _lines(session.run):
+            began = time.perf_counter()
+            translations = translator.translate(lines)
+            seconds += time.perf_counter() - began
+            screen.print("".join(f"{line}\n" for line in translations).encode())
+            written += len(lines)
+    screen.end()
+    if not session.run.quiet and written:
+        print(f"{written:,} sentences, {written / seconds:,.1f} sentences per second", file=sys.stderr)
+
+
+def _lines(run: Run) -> Iterator[list[str]]:
+    """The lines of the prompt, or of stdin as they come; all that are there at a time."""
+    if run.prompt == "-":
+        file = sys.stdin.buffer
+    else:
+        file = io.BytesIO(run.prompt.removesuffix("\n").encode("utf-8", "surrogateescape") + b"\n")
+    begun = b""
+    while content := file.read1(BYTES):
+        *lines, begun = (begun + content).split(b"\n")
+        if lines:
+            yield [line.decode("utf-8", "replace") for line in lines]
+    if begun:
+        yield [begun.decode("utf-8", "replace")]
