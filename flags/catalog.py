@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import Literal
 
-from flags import overrides
+from flags import overrides, tasks
 from flags.errors import UserError
 from flags.nearest import near
 from flags.recipe import Experiment
@@ -23,13 +23,6 @@ PAPERS = (
     "double_descent_translation",
     "double_descent_features",
 )
-SYNTHETIC = {
-    "classification": "random images and labels",
-    "language_modelling": "random text",
-    "translation": "pairs of random words, the target's in reverse order",
-    "least_squares": "random images and labels",
-    "regression": "random numbers",
-}
 
 _recipes: dict[str, Callable[[], Experiment]] = {}
 _modules: dict[str, str] = {}  # name -> which of `flags` registered it
@@ -88,7 +81,7 @@ def variant(experiment: Experiment, data: Data) -> Experiment:
     else:
         changes, reasons = (
             experiment.synthetic,
-            (f"Synthetic data: {SYNTHETIC[experiment.task]}. Only speed means anything.",),
+            (f"Synthetic data: {tasks.get(experiment.task).synthetic}. Only speed means anything.",),
         )
     changed = overrides.apply(experiment, changes.items())
     deviations = (*reasons, *experiment.deviations)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 
-from flags import catalog
+from flags import catalog, metrics, tasks
 from flags.recipe import Experiment
-
-HEADLINES = {"classification": "top-1", "language_modelling": "bpc"}  # the number that the list shows
 
 
 def as_text() -> str:
-    """Returns a table a paper: name, row, the paper's top-1 or bits per byte, summary."""
+    """Returns a table per paper: name, row, the paper's headline metric, summary."""
     return "\n\n".join(f"{citation}\n{_table(group)}" for citation, group in catalog.by_paper().items())
 
 
@@ -32,14 +30,17 @@ def as_json() -> str:
 
 
 def _table(group: list[Experiment]) -> str:
-    header = ("name", "row", f"paper's {HEADLINES[group[0].task]}", "summary")
+    header = ("name", "row", f"paper's {_headline_metric(group[0]).label}", "summary")
     rows = [header, *((e.name, e.paper.row, _headline(e), e.summary) for e in group)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
+def _headline_metric(experiment: Experiment) -> metrics.Metric:
+    return metrics.get(tasks.get(experiment.task).headline)
+
+
 def _headline(experiment: Experiment) -> str:
+    metric = _headline_metric(experiment)
     numbers = experiment.paper.numbers
-    if "top1" in numbers:
-        return f"{numbers['top1']:.1%}".replace("%", " %")
-    return f"{numbers['bpc']:.3f}" if "bpc" in numbers else "-"
+    return metric.format(numbers[metric.name]) if metric.name in numbers else "-"

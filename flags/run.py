@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from flags import catalog, combinations, flag_table, listing, overrides
+from flags import catalog, combinations, flag_table, listing, overrides, tasks
 from flags.errors import UserError
 from flags.nearest import near
 from flags.recipe import Experiment
@@ -19,24 +19,6 @@ from flags.sweep import Sweep
 
 HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
 FINISHED = ("evaluate", "export", "predict", "generate", "report")  # modes that read what a run left in its folder
-TASKS_OF = {  # mode -> the only tasks that have it
-    "predict": ("classification", "least_squares"),
-    "generate": ("language_modelling", "translation"),
-    "benchmark": ("classification", "language_modelling", "translation", "regression"),
-}
-DOES = {
-    "least_squares": "solves for its head and classifies images; --mode=predict says what is on them",
-    "regression": "learns numbers from numbers; --mode=evaluate tests it",
-    "classification": "classifies images; --mode=predict says what is on them",
-    "language_modelling": "is a language model; --mode=generate lets it write",
-    "translation": "translates; --mode=generate --prompt=TEXT shows it at work",
-}
-NOT_AVERAGED = {  # tasks whose models give no class probabilities
-    "language_modelling": "a language model",
-    "translation": "a translation model",
-    "least_squares": "least squares, whose scores are no probabilities",
-}
-DRAWN = ("length", "temperature", "top_k", "top_p")  # how a text is drawn; a translation is searched for
 REPORT = os.path.join("runs", "report")  # where a report on several runs goes
 
 
@@ -233,23 +215,15 @@ def _run(given: Mapping[str, Any]) -> Run:
 
 def _check_task(run: Run, given: Mapping[str, Any]) -> None:
     """A mode fits what the experiment does, and has what it needs."""
-    task = catalog.get(run.experiment).task
-    if task not in TASKS_OF.get(run.mode, (task,)):
-        raise UserError(f"--mode={run.mode}: {run.experiment} {DOES[task]}.")
+    kind = tasks.get(catalog.get(run.experiment).task)
+    if run.mode not in (*tasks.EVERY_TASK, *kind.modes):
+        raise UserError(f"--mode={run.mode}: {run.experiment} {kind.does}.")
     if run.mode == "predict" and run.images is None:
         raise UserError("--mode=predict: --images is missing. Name the files: --images='photos/*.jpg', quoted.")
-    if run.mode == "generate" and task == "translation":
-        _check_translating(run, given)
-
-
-def _check_translating(run: Run, given: Mapping[str, Any]) -> None:
-    for name in DRAWN:
+    for name in kind.unused:
         if name in given:
-            raise UserError(
-                f"--{name} means nothing for {run.experiment}, which searches for the likeliest translation. Leave it "
-                "out; --set=data.beam=4 searches wider."
-            )
-    if "prompt" not in given:
+            raise UserError(f"--{name} means nothing for {run.experiment}, which {kind.unused_because}.")
+    if run.mode == "generate" and kind.needs_prompt and "prompt" not in given:
         raise UserError(
             "--mode=generate: --prompt is missing. Give what is to be translated, or --prompt=- for the lines of stdin."
         )
@@ -257,11 +231,10 @@ def _check_translating(run: Run, given: Mapping[str, Any]) -> None:
 
 def _check_ensemble(members: Sequence[Run]) -> None:
     for run in members:
-        task = catalog.get(run.experiment).task
-        if task != "classification":
-            kind = NOT_AVERAGED.get(task, "of another kind")
+        kind = tasks.get(catalog.get(run.experiment).task)
+        if kind.not_averaged:
             raise UserError(
-                f"--ensemble: the run in {run.model_dir} is {kind}, {run.experiment}; only classifiers of "
+                f"--ensemble: the run in {run.model_dir} is {kind.not_averaged}, {run.experiment}; only classifiers of "
                 "images can be averaged. Evaluate it alone, with --model_dir."
             )
 

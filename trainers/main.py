@@ -53,9 +53,9 @@ def _fail(message: object, status: int) -> int:
 
 def _explain(error: Exception) -> UserError | None:
     """The line for what TensorFlow says of damaged data; None if it is a fault of the program."""
-    from trainers.data import sources
+    from trainers.data import damage
 
-    return sources.explain(error)
+    return damage.explain(error)
 
 
 def _load_tensorflow(verbosity: int) -> None:

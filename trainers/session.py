@@ -1,31 +1,29 @@
-"""What every mode starts with: which data, which devices, in what precision, and the task on them."""
+"""What every mode starts with: a run's recipe bound to its data and devices, and the parts that train it."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import sys
-from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from flags.data import Images, LinearData, Sentences, Text
 from flags.errors import UserError
 from flags.recipe import Experiment
 from flags.run import Run
-from trainers.data import sources, synthetic
-from trainers.loop.windows import Steps
-from trainers.optimizers.no_schedule import NoSchedule
+from trainers.data.sources import DataNotPrepared, GeneratedSource, Source, data_folder
+from trainers.loop.state import TrainState
+from trainers.loop.stateful import StatefulModel
+from trainers.loop.training import TrainLoop
+from trainers.optimizers import build_optimizer
+from trainers.optimizers.loss_scale import LossScale
 from trainers.optimizers.schedules import Schedule, build_schedule
+from trainers.optimizers.weight_average import WeightAverage
 from trainers.run import strategy as strategies
 from trainers.run.folder import RunFolder
-from trainers.tasks import build_task
-from trainers.tasks.images import mean_image
-from trainers.tasks.regression import data as linear_data
-from trainers.tasks.task import Task
-from trainers.tasks.text import data as text
-from trainers.tasks.translation import data as translation
+from trainers.tasks import task_class
+from trainers.tasks.task import Opening, Task
 
 SAMPLE_BANNER = """\
 ========================================================================================================
@@ -40,63 +38,92 @@ class Session:
     """A run's recipe bound to a data set and to devices."""
 
     run: Run
-    data: str  # "paper", "sample" or "synthetic": which variant of the recipe this is
+    variant: str  # of the recipe: "paper", "sample" or "synthetic"
     recipe: Experiment
-    dataset: sources.DataSet | synthetic.SyntheticDataSet | text.TextDataSet | translation.TranslationDataSet
-    mean_image: np.ndarray | None  # what is subtracted from every input: [resolution, resolution, 3], float32
+    source: Source | GeneratedSource
+    task: Task
     strategy: tf.distribute.Strategy
     precision: str
     jit_compile: bool
-    task: Task
 
     @property
-    def steps(self) -> Steps:
-        return self.task.steps
-
-    @property
-    def total_steps(self) -> int:
-        return self.steps.total
-
-    @property
-    def examples_at_once(self) -> int:
-        """How many examples a device sees at once; batch norm averages over them."""
-        replicas = self.strategy.num_replicas_in_sync
-        return self.recipe.train.global_batch // replicas // self.recipe.train.micro_batches_of(replicas)
-
-    def build_schedule(self) -> Schedule:
-        if self.recipe.schedule is None:
-            return NoSchedule()
-        return build_schedule(
-            self.recipe.rate,
-            global_batch=self.recipe.train.global_batch,
-            steps_per_epoch=self.steps.per_epoch,
-            second_pass_step=self.steps.first_pass,
-        )
+    def replicas(self) -> int:
+        return self.strategy.num_replicas_in_sync
 
     @property
     def is_chief(self) -> bool:
         return strategies.is_chief(self.strategy)
 
     @property
-    def settings(self) -> dict:
-        """Besides the recipe, what a run's numbers depend on; a folder holds one of each."""
-        return {
-            "data": self.data,
-            "overrides": list(self.run.overrides),
-            "seed": self.run.seed,
-            "precision": self.precision,
-            "init_from": self.run.init_from,
-        }
+    def init_from(self) -> str | None:
+        """Weights from elsewhere."""
+        return self.run.init_from
 
     @property
     def folder(self) -> RunFolder:
-        return RunFolder(self.run.folder_for(self.data))
+        return RunFolder(self.run.folder_for(self.variant))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Besides the recipe, what a run's numbers depend on; a folder holds one of each."""
+        return {
+            "data": self.variant,
+            "overrides": list(self.run.overrides),
+            "seed": self.run.seed,
+            "precision": self.precision,
+            "init_from": self.init_from,
+        }
+
+    def build_schedule(self) -> Schedule:
+        length = self.task.length
+        return build_schedule(
+            self.recipe.rate,
+            global_batch=self.recipe.train.global_batch,
+            steps_per_epoch=length.per_epoch,
+            second_pass_step=length.first_pass,
+        )
+
+    def build_state(self) -> TrainState:
+        """Model, optimizer and weight average, made in the strategy's scope."""
+        recipe, ema_decay = self.recipe, self.recipe.train.ema_decay
+        with self.strategy.scope():
+            model = self.task.build_model()
+            if self.task.is_closed_form:
+                solved = tf.Variable(0, trainable=False, dtype=tf.int64, name="solved")
+                return TrainState(model=model, optimizer=None, schedule=None, solved=solved)
+            schedule = self.build_schedule()
+            optimizer = build_optimizer(recipe.optimizer, schedule)
+            optimizer.build(model.trainable_variables)
+            averaged = [*model.trainable_weights, *model.non_trainable_weights]
+            stateful = self.task.carries_state
+            return TrainState(
+                model=model,
+                optimizer=optimizer,
+                schedule=schedule,
+                average=WeightAverage(averaged, ema_decay) if ema_decay else None,
+                loss_scale=LossScale() if self.precision == "mixed_float16" else None,
+                stateful=StatefulModel(self.strategy, model, recipe.train.global_batch) if stateful else None,
+            )
+
+    def build_loop(self, state: TrainState) -> TrainLoop:
+        return TrainLoop(
+            strategy=self.strategy,
+            task=self.task,
+            state=state,
+            recipe=self.recipe.train,
+            weight_decay=self.recipe.optimizer.l2,
+            decayed=self.recipe.optimizer.decayed,
+            seed=self.run.seed,
+            jit_compile=self.jit_compile,
+            measure_waiting=not self.run.deterministic,
+        )
 
 
 def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strategy | None = None) -> Session:
-    """Binds a run to its data and devices; a `dry` one needs no data and takes the paper's recipe for `--data=auto`.
+    """Binds a run to its data and devices.
 
     Args:
+        dry: the data set may be missing; `--data=auto` means the paper's.
         strategy: that of another session of this process; devices can be set up only once.
 
     Raises:
@@ -106,98 +133,80 @@ def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strateg
         strategies.configure(devices=run.devices, seed=run.seed, deterministic=run.deterministic)
         # Before anything else runs: a worker of a cluster can be set up only then.
         strategy = strategies.make_strategy(run.strategy, cluster=run.cluster, devices=run.devices)
+    quiet = run.quiet or not strategies.is_chief(strategy)
     if dry:
-        data = "paper" if run.data == "auto" else run.data
+        variant = "paper" if run.data == "auto" else run.data
+        source = find_source(run, variant)
     else:
-        data = choose_data(run, quiet=not strategies.is_chief(strategy))
-    recipe = run.recipe_for(data)
-    dataset = open_data(run, recipe, dry=dry)
-    task = build_task(recipe, dataset, seed=run.seed, kept=None if dry else kept_folder(run, data), is_dry=dry)
-    task.check_batches(strategy.num_replicas_in_sync)
+        variant, source = choose_data(run, quiet=not strategies.is_chief(strategy))
+    recipe = run.recipe_for(variant)
+    kind = task_class(recipe)
+    kind.check_replicas(recipe, strategy.num_replicas_in_sync)
+    if not dry or source.is_embedded:
+        source.ensure_prepared(run.download)
+    task = kind.open(
+        recipe,
+        Opening(
+            source=source,
+            seed=run.seed,
+            data_dir=run.data_dir,
+            folder=None if dry else _run_to_read(run, variant),
+            dry=dry,
+            only_speed=run.mode == "benchmark",
+            quiet=quiet,
+        ),
+    )
     if not dry:
         task.check_splits()
-    mean = choose_mean_image(run, recipe, dataset, data, dry=dry, quiet=run.quiet or not strategies.is_chief(strategy))
-    if mean is not None:
-        task = build_task(recipe, dataset, seed=run.seed, mean_image=mean)
     return Session(
         run=run,
-        data=data,
+        variant=variant,
         recipe=recipe,
-        dataset=dataset,
-        mean_image=mean,
+        source=source,
+        task=task,
         strategy=strategy,
         precision=strategies.set_precision(run.precision, strategy),
-        jit_compile=choose_jit_compile(run, task, strategy),
-        task=task,
+        jit_compile=_jit_compile(run, task, strategy),
     )
 
 
-def choose_data(run: Run, *, quiet: bool = False) -> str:
-    """Which data `--data=auto` means: the paper's if it is prepared, else the sample, with a banner that says so.
+def choose_data(run: Run, *, quiet: bool = False) -> tuple[str, Source | GeneratedSource]:
+    """The variant that `--data` means, and its data set.
+
+    "auto" is the paper's data set if it is prepared, else the sample, with a banner that says so.
 
     Raises:
         UserError: the user named a folder and the data set is not in it; nobody burns a night on a toy.
     """
     if run.data != "auto":
-        return run.data
-    name = run.recipe_for("paper").data.name
-    if name == linear_data.NAME or sources.is_prepared(name, run.data_dir) or run.download:
-        return "paper"
-    named = run.data_dir or os.environ.get("TFDS_DATA_DIR")
-    if named:
-        raise sources.DataNotPrepared(name, run.data_dir)
+        return run.data, find_source(run, run.data)
+    paper = find_source(run, "paper")
+    if paper.is_prepared or run.download:
+        return "paper", paper
+    if run.data_dir or os.environ.get("TFDS_DATA_DIR"):
+        raise DataNotPrepared(paper)
+    sample = find_source(run, "sample")
     if not quiet:
-        sample = run.recipe_for("sample").data.name
-        print(
-            SAMPLE_BANNER.format(paper=name, folder=sources.data_folder(run.data_dir), sample=sample), file=sys.stderr
-        )
-    return "sample"
+        folder = data_folder(run.data_dir)
+        print(SAMPLE_BANNER.format(paper=paper.name, folder=folder, sample=sample.name), file=sys.stderr)
+    return "sample", sample
 
 
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """How data sets of one kind are opened: prepared, as they are declared, and made up, which have these names."""
-
-    prepared: Callable
-    declared: Callable
-    made_up: Callable
-    names: tuple[str, ...]
+def find_source(run: Run, variant: str) -> Source | GeneratedSource:
+    recipe = run.recipe_for(variant)
+    return task_class(recipe).find_data(recipe.data.name, run.data_dir)
 
 
-KINDS = {
-    Images: Kind(sources.open_dataset, sources.declared, synthetic.open_synthetic, synthetic.NAMES),
-    Text: Kind(text.open_text, text.declared_text, lambda _, seed: text.open_synthetic(seed=seed), (text.SYNTHETIC,)),
-    Sentences: Kind(
-        translation.open_translation,
-        translation.declared_translation,
-        lambda _, seed: translation.open_synthetic(seed=seed),
-        (translation.SYNTHETIC,),
-    ),
-}
-IN_MEMORY = (linear_data.NAME, *(name for kind in KINDS.values() for name in kind.names))
+def _run_to_read(run: Run, variant: str) -> RunFolder | None:
+    """The folder of the run to resume or to read; None where there is none, or only weights from elsewhere count."""
+    folder = RunFolder(run.folder_for(variant))
+    if run.mode == "benchmark" or (run.init_from and run.mode != "train"):
+        return None
+    return folder if folder.config.exists() else None
 
 
-def open_data(run: Run, recipe: Experiment, *, dry: bool):
-    """The data set of a recipe; downloaded and prepared first if the user allowed that."""
-    name = recipe.data.name
-    if isinstance(recipe.data, LinearData):
-        return linear_data.LinearDataSet(recipe.data, seed=run.seed)
-    kind = next(kind for group, kind in KINDS.items() if isinstance(recipe.data, group))
-    if name in kind.names:
-        return kind.made_up(name, seed=run.seed)
-    if dry and not sources.is_prepared(name, run.data_dir) and name not in sources.SAMPLES:
-        return kind.declared(name, run.data_dir)
-    return kind.prepared(name, run.data_dir, run.download)
-
-
-def kept_folder(run: Run, data: str) -> RunFolder | None:
-    """The folder of the run that is gone on with, or looked at; None where there is none, or weights come with it."""
-    folder = RunFolder(run.folder_for(data))
-    return folder if folder.config.exists() and run.mode != "benchmark" and not run.init_from else None
-
-
-def choose_jit_compile(run: Run, task: Task, strategy: tf.distribute.Strategy) -> bool:
-    """Whether XLA compiles a step: never one of a task that speaks against it.
+def _jit_compile(run: Run, task: Task, strategy: tf.distribute.Strategy) -> bool:
+    """Whether XLA compiles a step: never where the task says why not.
 
     Raises:
         UserError: the user asks for it there.
@@ -207,20 +216,3 @@ def choose_jit_compile(run: Run, task: Task, strategy: tf.distribute.Strategy) -
     if run.jit_compile == "on":
         raise UserError(f"--jit_compile=on: {task.recipe.name}'s {task.no_xla}. Leave --jit_compile out.")
     return False
-
-
-def choose_mean_image(run: Run, recipe: Experiment, dataset, data: str, *, dry: bool, quiet: bool) -> np.ndarray | None:
-    """The mean image that the run in the folder began with; that of the training split where none has begun.
-
-    Raises:
-        UserError: the one in the folder is damaged, or of another resolution.
-    """
-    if recipe.task != "classification" or not recipe.data.mean_image:
-        return None
-    resolution = recipe.model.resolution
-    if dry or run.mode == "benchmark":  # where no result depends on it, it is not worth a pass over the data
-        return np.zeros([resolution, resolution, 3], np.float32)
-    folder = RunFolder(run.folder_for(data))
-    if folder.config.exists() and folder.mean_image.exists():
-        return mean_image.read(folder.mean_image, resolution)
-    return mean_image.training_mean(dataset, recipe.data, resolution, data_dir=run.data_dir, quiet=quiet)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from flags import catalog, listing, overrides
+from flags import catalog, listing, overrides, tasks
 from flags.errors import UserError
 
 EVERY = catalog.names()
@@ -73,7 +73,7 @@ def test_a_variant_puts_its_own_deviations_before_the_recipes(name):
     experiment = catalog.get(name)
     sample = catalog.variant(experiment, "sample").deviations
     assert sample == (*experiment.sample_deviations, *experiment.deviations)
-    made_up = catalog.SYNTHETIC[experiment.task]
+    made_up = tasks.get(experiment.task).synthetic
     synthetic = catalog.variant(experiment, "synthetic").deviations[0]
     assert made_up in synthetic and "Only speed" in synthetic
 

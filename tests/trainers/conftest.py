@@ -14,7 +14,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tests.trainers.figures import made_up_trials
-from trainers.data import sources
+from trainers.data.sources import Source
+from trainers.tasks.images.data import ImageDataSet
 
 # Before any operation runs: TensorFlow fixes its devices then.
 _cpu = tf.config.list_physical_devices("CPU")[0]
@@ -35,7 +36,7 @@ def two_replicas():
 def digits_dir(tmp_path_factory):
     """A TFDS folder in which the embedded sample `digits` is prepared."""
     folder = tmp_path_factory.mktemp("tfds_digits")
-    sources.prepare("digits", folder)
+    Source("digits", folder).prepare()
     return folder
 
 
@@ -68,7 +69,7 @@ def wikitext2_of(tmp_path_factory):
         files.mkdir(parents=True)
         for part, lines in (("train", train), ("valid", validation), ("test", test)):
             (files / f"wiki.{part}.tokens").write_text(lines)
-        sources.prepare("wikitext2", folder)
+        Source("wikitext2", folder).prepare()
         return folder
 
     return prepare
@@ -146,7 +147,7 @@ def numbers_builder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def numbers(numbers_builder):
-    return sources.DataSet(numbers_builder)
+    return ImageDataSet(numbers_builder)
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
-from trainers.data.sources import split_instructions
+from trainers.data.splits import parts_of
 
 NAMES = ("synthetic", "synthetic_cifar10")
 
@@ -85,20 +84,16 @@ class SyntheticDataSet:
         self.num_classes = num_classes
         self.class_names = tuple(f"class {label}" for label in range(num_classes))
         self._images = _random_images(num_images, size, encode, seed)
-        lengths = {"train": num_train, "validation": num_test, "test": num_test}
-        template = tfds.core.ShardedFileTemplate(dataset_name=name, data_dir="", filetype_suffix="none")
-        self._splits = tfds.core.SplitDict(
-            tfds.core.SplitInfo(name=name, shard_lengths=[length], num_bytes=0, filename_template=template)
-            for name, length in lengths.items()
-        )
+        self._lengths = {"train": num_train, "validation": num_test, "test": num_test}
 
     def split(self, expression: str) -> SyntheticSplit:
-        """The examples of a split, in the language of `sources.DataSet.split`."""
-        parts = split_instructions(self._splits, expression, self.name)
+        """The examples of a split, in TFDS's language."""
+        parts = [(begin, end) for _, begin, end in parts_of(self._lengths, expression, self.name, "example")]
+        sizes = tuple(end - begin for begin, end in parts)
         return SyntheticSplit(
-            num_examples=sum(part.take for part in parts),
-            shard_sizes=tuple(part.take for part in parts),
-            _skips=tuple(part.skip for part in parts),
+            num_examples=sum(sizes),
+            shard_sizes=sizes,
+            _skips=tuple(begin for begin, _ in parts),
             _images=self._images,
             _num_classes=self.num_classes,
         )

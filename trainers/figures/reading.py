@@ -139,7 +139,7 @@ class Predictions:
 def predictions(folder: pathlib.Path) -> Predictions | None:
     """The predictions.npz of a run; None if it is not there, is damaged, or lacks the labels."""
     try:
-        with np.load(RunFolder(folder).predictions) as kept:
+        with np.load(folder / "predictions.npz") as kept:
             found = Predictions(classes=kept["classes"].astype(int), labels=kept["labels"].astype(int))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None

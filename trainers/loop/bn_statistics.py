@@ -9,17 +9,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
+import keras
 import tensorflow as tf
 from keras import layers
 
 from tf_models.layers import noise
-from trainers.loop.build import training_data
 from trainers.loop.state import TrainState
-from trainers.session import Session
+from trainers.tasks.task import Task
+
+
+def batch_norms(model: keras.Model) -> list[layers.BatchNormalization]:
+    return [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
 
 
 @contextlib.contextmanager
-def exact_statistics(session: Session, state: TrainState) -> Iterator[None]:
+def exact_statistics(task: Task, strategy: tf.distribute.Strategy, state: TrainState) -> Iterator[None]:
     """Inside, the model's batch norms hold averages over one epoch of training batches; afterwards what they held.
 
     The batches are those that training would see next, augmented as in training, and normalised by their own statistics
@@ -28,7 +32,7 @@ def exact_statistics(session: Session, state: TrainState) -> Iterator[None]:
     """
     before = [v.numpy() for v in state.statistics]
     try:
-        for variable, value in _averages(session, state):
+        for variable, value in _averages(task, strategy, state):
             variable.assign(value)
         yield
     finally:
@@ -36,15 +40,15 @@ def exact_statistics(session: Session, state: TrainState) -> Iterator[None]:
             variable.assign(value)
 
 
-def _averages(session: Session, state: TrainState) -> list[tuple]:
+def _averages(task: Task, strategy: tf.distribute.Strategy, state: TrainState) -> list[tuple]:
     """Every moving mean and variance with its exact value. The variables themselves are used up on the way."""
-    replicas = session.strategy.num_replicas_in_sync
-    parts = session.recipe.train.micro_batches_of(replicas)
-    steps = max(1, round(session.recipe.train.steps_per_epoch(session.task.examples_per_epoch)))
-    norms = [layer for layer in state.model.layers if isinstance(layer, layers.BatchNormalization)]
-    iterator = iter(training_data(session, first_step=int(state.step.numpy())))
+    replicas = strategy.num_replicas_in_sync
+    parts = task.recipe.train.micro_batches_of(replicas)
+    steps = max(1, round(task.length.per_epoch))
+    norms = batch_norms(state.model)
+    iterator = iter(task.distributed_batches(strategy, int(state.step.numpy())))
     with _moving_at_once(norms):
-        sums = _sum_moments(session, state, norms, parts)(iterator, tf.constant(steps))
+        sums = _sum_moments(task, strategy, state, norms, parts)(iterator, tf.constant(steps))
     averages = []
     for norm, (mean, second_moment) in zip(norms, sums):
         mean, second_moment = mean / (steps * parts * replicas), second_moment / (steps * parts * replicas)
@@ -67,12 +71,18 @@ def _moving_at_once(norms: Sequence[layers.BatchNormalization]) -> Iterator[None
             norm.momentum = momentum
 
 
-def _sum_moments(session: Session, state: TrainState, norms: Sequence[layers.BatchNormalization], parts: int):
+def _sum_moments(
+    task: Task,
+    strategy: tf.distribute.Strategy,
+    state: TrainState,
+    norms: Sequence[layers.BatchNormalization],
+    parts: int,
+):
     """A function that takes so many steps' batches from an iterator and gives each norm's (mean, second moment).
 
     Both are float64 [channels], summed over steps, micro-batches and replicas.
     """
-    size = session.examples_at_once
+    size = task.recipe.train.global_batch // strategy.num_replicas_in_sync // parts
 
     def moments():
         pairs = [(tf.cast(n.moving_mean, tf.float64), tf.cast(n.moving_variance, tf.float64)) for n in norms]
@@ -80,8 +90,8 @@ def _sum_moments(session: Session, state: TrainState, norms: Sequence[layers.Bat
 
     def micro_batch(batch, index):
         part = {name: values[index * size : (index + 1) * size] for name, values in batch.items()}
-        with noise.draws(tf.stack([tf.cast(session.run.seed, tf.int64), tf.identity(state.step)])):
-            session.task.losses(state.model, part, training=True)
+        with noise.draws(tf.stack([tf.cast(task.seed, tf.int64), tf.identity(state.step)])):
+            task.losses(state.model, part, training=True)
         return moments()
 
     def replica_step(batch):
@@ -94,8 +104,8 @@ def _sum_moments(session: Session, state: TrainState, norms: Sequence[layers.Bat
     def run(iterator, steps):
         totals = [(tf.zeros(n.moving_mean.shape, tf.float64),) * 2 for n in norms]
         for _ in tf.range(steps):
-            sums = session.strategy.run(replica_step, (next(iterator),))
-            local = tf.nest.map_structure(lambda v: session.strategy.experimental_local_results(v)[0], sums)
+            sums = strategy.run(replica_step, (next(iterator),))
+            local = tf.nest.map_structure(lambda v: strategy.experimental_local_results(v)[0], sums)
             totals = tf.nest.map_structure(tf.add, totals, local)
         return totals
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
+
+Numbers = Mapping[str, np.ndarray]
+
+
+def means(sums: Numbers, weight: float) -> dict[str, float]:
+    """Each sum divided by the weight of all examples."""
+    return {name: float(total) / weight for name, total in sums.items()}
 
 
 class EvalLoop:
-    """Sums metrics over a data set in one call, every example counted once by its `weight`.
+    """Sums numbers over a data set in one call; every example counts by its `weight`.
 
     Args:
-        measure: gives the metrics of a batch, [batch] each, by name.
-        names: their names.
+        measure: gives numbers of a batch by name: [batch], or [batch, ...] where a sum is no scalar (counts per class,
+            a confusion matrix).
+        names: their names; for sums that are no scalars a mapping from name to the shape of the sum.
+        finish: makes metrics of the sums (float64) and of the weight of all examples.
     """
 
     def __init__(
@@ -20,22 +30,25 @@ class EvalLoop:
         *,
         strategy: tf.distribute.Strategy,
         measure: Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]],
-        names: Sequence[str],
+        names: Sequence[str] | Mapping[str, Sequence[int]],
+        finish: Callable[[Numbers, float], dict[str, float]] = means,
     ):
         self._strategy = strategy
         self._measure = measure
-        self._names = names
+        shapes = names if isinstance(names, Mapping) else dict.fromkeys(names, ())
+        self._shapes = {**shapes, "weight": ()}
+        self._finish = finish
         self._run = tf.function(self._steps)
 
     def run(self, iterator, steps: int) -> dict[str, float]:
-        """Means over all examples of `steps` batches, and `examples`: how many there were."""
-        sums = {name: float(total) for name, total in self._run(iterator, tf.constant(steps)).items()}
-        examples = sums.pop("weight")
-        return {name: total / examples for name, total in sums.items()} | {"examples": round(examples)}
+        """Metrics of all examples of `steps` batches, and `examples`: how many there were."""
+        sums = {name: total.numpy() for name, total in self._run(iterator, tf.constant(steps)).items()}
+        weight = float(sums.pop("weight"))
+        return self._finish(sums, weight) | {"examples": round(weight)}
 
     def _steps(self, iterator, steps):
         # float64: counts of millions of examples stay exact.
-        totals = {name: tf.zeros((), tf.float64) for name in (*self._names, "weight")}
+        totals = {name: tf.zeros(shape, tf.float64) for name, shape in self._shapes.items()}
         for _ in tf.range(steps):
             sums = self._strategy.run(self._replica_step, (next(iterator),))
             local = tf.nest.map_structure(lambda v: self._strategy.experimental_local_results(v)[0], sums)
@@ -44,6 +57,6 @@ class EvalLoop:
 
     def _replica_step(self, batch):
         weight = batch["weight"]
-        sums = {name: tf.reduce_sum(values * weight) for name, values in self._measure(batch).items()}
+        sums = {name: tf.tensordot(weight, values, axes=1) for name, values in self._measure(batch).items()}
         sums["weight"] = tf.reduce_sum(weight)
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)

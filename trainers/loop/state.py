@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import keras
@@ -15,38 +16,47 @@ from trainers.optimizers.weight_average import WeightAverage
 
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """The variables of a run. The step is the optimizer's counter: data, learning rate and noise follow from it."""
+    """The variables of a run. Data, learning rate and noise of a step follow from its number."""
 
     model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    schedule: Schedule
-    average: WeightAverage | None
-    loss_scale: LossScale | None
-    carried: StatefulModel | None = None  # of a model whose state goes on from step to step
+    optimizer: keras.optimizers.Optimizer | None  # None: a fit in closed form
+    schedule: Schedule | None
+    average: WeightAverage | None = None
+    loss_scale: LossScale | None = None
+    stateful: StatefulModel | None = None  # around a model whose state passes from step to step
+    solved: tf.Variable | None = None  # counts the one step of a fit in closed form
 
     @property
     def network(self) -> keras.Model | StatefulModel:
         """What a task applies to a batch."""
-        return self.carried or self.model
+        return self.stateful or self.model
 
     @property
     def step(self) -> tf.Variable:
-        return self.optimizer.iterations
+        """How many steps were taken: the optimizer's counter."""
+        return self.solved if self.optimizer is None else self.optimizer.iterations
 
     @property
     def statistics(self) -> list[keras.Variable]:
         """What training changes in the model outside the gradient: the moving statistics of batch norm."""
         return self.model.non_trainable_weights
 
+    def averaged(self) -> contextlib.AbstractContextManager:
+        """Inside this context the model has the averaged weights."""
+        return contextlib.nullcontext() if self.average is None else self.average.swapped()
+
     def variables(self) -> dict[str, tf.Variable]:
         """Every variable by a stable name, for the checkpoint."""
         named = {f"model/{v.path}": v for v in self.model.weights}
-        named |= {f"optimizer/{v.path}": v for v in self.optimizer.variables}
+        if self.optimizer is None:
+            named["optimizer/sgd/iteration"] = self.solved  # the name that it had before it was a variable of its own
+        else:
+            named |= {f"optimizer/{v.path}": v for v in self.optimizer.variables}
+            named |= {f"schedule/{v.name}": v for v in self.schedule.variables}
         if self.average is not None:
             named |= {f"average/{v.path}": a for v, a in zip(self.average.averaged, self.average.variables)}
-        named |= {f"schedule/{v.name}": v for v in self.schedule.variables}
         if self.loss_scale is not None:
             named |= {f"loss_scale/{v.name}": v for v in self.loss_scale.variables}
-        if self.carried is not None:
-            named |= {f"carried/{name}": v for name, v in self.carried.variables().items()}
+        if self.stateful is not None:
+            named |= {f"carried/{name}": v for name, v in self.stateful.variables().items()}
         return named

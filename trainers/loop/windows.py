@@ -12,7 +12,7 @@ SECONDS_PER_CALL = 2.0  # how long the loop may stay on the devices before the h
 
 
 @dataclasses.dataclass(frozen=True)
-class Steps:
+class RunLength:
     """The optimizer steps of a run."""
 
     total: int
@@ -47,10 +47,10 @@ class Calls:
     cut changes nothing in the result.
     """
 
-    def __init__(self, train: Train, steps: Steps, *, profile: tuple[int, int] | None, timed: bool):
+    def __init__(self, train: Train, length: RunLength, *, profile: tuple[int, int] | None, timed: bool):
         self._every = (train.log_every, train.checkpoint_every)
         self._evaluations = Evaluations(train)
-        self._edges = (steps.total, *((steps.first_pass,) if steps.first_pass else ()), *(profile or ()))
+        self._edges = (length.total, *((length.first_pass,) if length.first_pass else ()), *(profile or ()))
         self._timed = timed
         self._step_seconds: float | None = None
 

@@ -20,7 +20,6 @@ import tensorflow as tf
 
 from flags.run import Run
 from tf_models.layers import noise
-from trainers.loop.build import build_loop, build_state
 from trainers.loop.state import TrainState
 from trainers.loop.training import is_decayed
 from trainers.run import strategy as strategies
@@ -46,14 +45,14 @@ def benchmark(run: Run) -> None:
 def measure(session: Session) -> dict[str, float | int | str]:
     """All numbers of the benchmark. `loop_share` is the loop's speed over the bare step's, both on the same batch."""
     began = time.perf_counter()
-    state = build_state(session)
-    loop = build_loop(session, state)
+    state = session.build_state()
+    loop = session.build_loop(state)
     real = RealInput(session)
     loop.run(real.iterator, real.advance(1))
     seconds_to_first_step = time.perf_counter() - began
 
-    same = same_batch(session)
-    repeated = iter(session.strategy.distribute_datasets_from_function(lambda _: same.repeat()))
+    same = session.task.one_batch(session.replicas)
+    repeated = iter(session.strategy.distribute_datasets_from_function(lambda _: same.dataset.repeat()))
     fixed = next(repeated)
     bare = _bare_step(session, state)
     seconds = _in_turn(
@@ -64,20 +63,18 @@ def measure(session: Session) -> dict[str, float | int | str]:
         }
     )
     units = f"{session.task.unit}s"
-    replicas = session.strategy.num_replicas_in_sync
-    of_same = session.task.units_of_same_batch(replicas)
     median = {name: statistics.median(times) for name, times in seconds.items()}
     speeds = [seen / taken for seen, taken in zip(real.units_per_step[-WINDOWS:], seconds["loop"])]
     return {
         "experiment": session.recipe.name,
-        "data": session.data,
+        "data": session.variant,
         "precision": session.precision,
-        "replicas": replicas,
+        "replicas": session.replicas,
         "global_batch": session.recipe.train.global_batch,
         f"{units}_per_second": statistics.median(speeds),
         "step_seconds": median["loop"],
-        f"{units}_per_second_same_batch": of_same / median["same"],
-        f"{units}_per_second_bare_step": of_same / median["bare"],
+        f"{units}_per_second_same_batch": same.units / median["same"],
+        f"{units}_per_second_bare_step": same.units / median["bare"],
         "loop_share": statistics.median(bare / same for bare, same in zip(seconds["bare"], seconds["same"])),
         f"input_{units}_per_second": _mean_units(session) / _input_seconds(session),
         "seconds_to_first_step": seconds_to_first_step,
@@ -93,10 +90,9 @@ class RealInput:
     """
 
     def __init__(self, session: Session):
-        batch = session.recipe.train.global_batch
         self.iterator = iter(
             session.strategy.distribute_datasets_from_function(
-                lambda context: session.task.training_batches(0, batch, context).repeat()
+                lambda context: session.task.batches(0, context).repeat()
             )
         )
         self.units_per_step: list[float] = []
@@ -106,7 +102,7 @@ class RealInput:
     def advance(self, steps: int) -> int:
         """Notes what the next `steps` steps, which are returned, will see."""
         session = self._session
-        places = [step % session.total_steps for step in range(self._step, self._step + steps)]
+        places = [step % session.task.length.total for step in range(self._step, self._step + steps)]
         self.units_per_step.append(sum(session.task.units(place, 1) for place in places) / steps)
         self._step += steps
         return steps
@@ -114,18 +110,13 @@ class RealInput:
 
 def _mean_units(session: Session) -> float:
     """How many examples, bytes or words a step of the run sees."""
-    return session.task.units(0, session.total_steps) / session.total_steps
-
-
-def same_batch(session: Session) -> tf.data.Dataset:
-    """One replica's first batch, held in memory; of a text a segment of full length."""
-    return session.task.same_batch(session.strategy.num_replicas_in_sync)
+    return session.task.units(0, session.task.length.total) / session.task.length.total
 
 
 def _bare_step(session: Session, state: TrainState) -> Callable:
     """A step as one would write it by hand: no metrics, no norms, no checks, one batch."""
     variables, recipe = state.model.trainable_variables, session.recipe
-    replicas = session.strategy.num_replicas_in_sync
+    replicas = session.replicas
 
     def gradients_of(batch, step):
         with noise.draws(tf.stack([step, step]), 0), tf.GradientTape() as tape:
@@ -183,8 +174,7 @@ def _seconds(run: Callable[[int], object], steps: int) -> float:
 
 def _input_seconds(session: Session) -> float:
     """Seconds a global batch of the input pipeline alone, nothing else running: the median over batches."""
-    batch = session.recipe.train.global_batch
-    batches = iter(session.task.training_batches(0, batch, tf.distribute.InputContext()).repeat())
+    batches = iter(session.task.batches(0, tf.distribute.InputContext()).repeat())
     times, until = [], time.perf_counter() + 2 * WINDOW_SECONDS
     while len(times) < 10 or time.perf_counter() < until:
         times.append(_seconds(lambda _: next(batches), 1))

@@ -6,10 +6,9 @@ import json
 
 from flags.errors import UserError
 from flags.run import Run
-from trainers.evaluations import evaluation_by
-from trainers.run.load import load_finished, load_imported
+from trainers.run.load import load_finished, load_model
 from trainers.session import Session, open_session
-from trainers.tasks.images.evaluation import ImageEvaluation
+from trainers.tasks import task_class
 
 
 def evaluate(run: Run) -> None:
@@ -18,26 +17,25 @@ def evaluate(run: Run) -> None:
     members = [session, *(open_session(other, strategy=session.strategy) for other in (run.ensemble or ())[1:])]
     for member in members[1:]:
         _check_same_data(session, member)
-    load = load_imported if run.init_from else load_finished
     split = chosen_split(session)
     if run.ensemble:
+        pairs = [(member.task, load_finished(member)) for member in members]
+        evaluation = task_class(session.recipe).ensemble(pairs, session.strategy)
         protocols = [member.task.test_protocol for member in members]
-        views = [member.task.views(how, load(member)) for member, how in zip(members, protocols)]
-        evaluation = ImageEvaluation(session, *views)
     else:
-        evaluation = evaluation_by(session.task.test_protocol, session, load(session))
+        evaluation = session.task.evaluation(session.task.test_protocol, session.strategy, load_model(session))
         protocols = [evaluation.protocol(split)]
     metrics = evaluation.run(split)
-    further, told = evaluation.at_the_end(split)
+    further, extras = evaluation.final(split)
     metrics |= further
     names = [member.recipe.name for member in members]
     result = {
         "experiment": names[0],
-        "data": session.data,
+        "data": session.variant,
         "split": split,
         "test_protocol": protocols[0],
         "metrics": metrics,
-        **told,
+        **extras,
     }
     if run.ensemble:
         runs = zip(names, protocols, (str(member.folder.path) for member in members))
@@ -47,11 +45,11 @@ def evaluate(run: Run) -> None:
         return
     what = names[0] if not run.ensemble else f"the mean of {' and '.join(names)}"
     how = ", ".join(sorted({protocol.replace("_", " ") for protocol in protocols}))
-    print(f"{what} on {session.recipe.data.name}, {split}, {how} ({session.data} data)")
+    print(f"{what} on {session.recipe.data.name}, {split}, {how} ({session.variant} data)")
     for name, value in metrics.items():
         print(f"  {name:17} {value:.4f}" if isinstance(value, float) else f"  {name:17} {value:,}")
-    if shown := evaluation.shown(told):
-        print(shown)
+    if lines := evaluation.format_extras(extras):
+        print(lines)
 
 
 def chosen_split(session: Session) -> str:

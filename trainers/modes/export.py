@@ -6,8 +6,8 @@ import keras
 
 from flags.errors import UserError
 from flags.run import Run
-from trainers.exports import write_keras_model, write_saved_model
-from trainers.run.load import load_finished, load_imported
+from trainers.run.export import write_keras_model, write_saved_model
+from trainers.run.load import load_model
 from trainers.session import Session, open_session
 
 
@@ -18,19 +18,19 @@ def export(run: Run) -> None:
         UserError: the folder for imported weights holds a run already.
     """
     session = open_session(run)
-    model = load_imported(session) if run.init_from else load_finished(session)
-    with session.folder.locked():
-        if run.init_from:
-            _keep(session, model)
-        difference = write_saved_model(session, model)
-    print(f"{session.folder.saved_model}: written; differs from the live model by at most {difference:.1e}")
+    model, folder = load_model(session), session.folder
+    with folder.locked():
+        if session.init_from:
+            _write_run(session, model)
+        difference = write_saved_model(session.task, model, folder.saved_model)
+    print(f"{folder.saved_model}: written; differs from the live model by at most {difference:.1e}")
 
 
-def _keep(session: Session, model: keras.Model) -> None:
+def _write_run(session: Session, model: keras.Model) -> None:
     """Leaves an imported model in the folder as a finished run would."""
     folder = session.folder
     if folder.config.exists():
         raise UserError(f"--model_dir={folder.path} holds a run already. Name another folder for --init_from.")
     write_keras_model(model, folder.keras_model)
-    session.task.keep(folder)
+    folder.write_assets(session.task.assets())
     folder.claim(session.recipe, session.settings)

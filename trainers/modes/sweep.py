@@ -22,7 +22,7 @@ from trainers.modes.report import write_report
 from trainers.run.console import duration
 from trainers.run.files import write_json
 from trainers.run.signals import Stopped, StopSignals
-from trainers.session import choose_data, open_data
+from trainers.session import choose_data, find_source
 from trainers.sweeps.folder import SweepFolder
 from trainers.sweeps.local import LocalRunner, cores
 from trainers.sweeps.plan import plan_of
@@ -55,7 +55,7 @@ def sweep(run: Run) -> None:
         Stopped: by SIGTERM or Ctrl-C, with everything saved.
     """
     gpus = [] if run.devices else _gpus(run)
-    data = choose_data(run)
+    data, _ = choose_data(run)
     recipe, chosen = run.recipe_for(data), run.sweep_for(data)
     if chosen is None:
         raise UserError(
@@ -135,9 +135,9 @@ def _gpus(run: Run) -> list[str]:
 
 def _open_data_sets(run: Run, data: str, chosen: Sweep) -> None:
     """Prepares what may be prepared, once and not in every trial; what is not there is said once."""
-    recipes = [run.with_values(point).recipe_for(data) for point in chosen.points]
-    for recipe in {recipe.data.name: recipe for recipe in recipes}.values():
-        open_data(run, recipe, dry=False)
+    runs = [run.with_values(point) for point in chosen.points]
+    for trial in {trial.recipe_for(data).data.name: trial for trial in runs}.values():
+        find_source(trial, data).ensure_prepared(run.download)
 
 
 def _command(run: Run, data: str, folder: SweepFolder, trial: Trial) -> tuple[list[str], str]:
@@ -181,7 +181,8 @@ def _draw(run: Run, folder: SweepFolder) -> str:
 def _summary(run: Run, recipe: Experiment, data: str, queue: TrialQueue, seconds: float) -> dict[str, Any]:
     folder = queue.folder
     failed = [
-        {"trial": name, "why": ending.why, "log": str(folder.log(ending.trial))} for name, ending in queue.failed.items()
+        {"trial": name, "why": ending.why, "log": str(folder.log(ending.trial))}
+        for name, ending in queue.failed.items()
     ]
     left = len(queue.waiting())
     return {
@@ -205,7 +206,7 @@ def _tell(run: Run, summary: dict[str, Any]) -> None:
     if run.json:
         print(json.dumps(summary))
     if summary["left"]:
-        raise Stopped(f"stopped; what was trained is saved in {folder}; run the same command to go on")
+        raise Stopped(f"stopped; what was trained is saved in {folder}; run the same command to resume")
     if failed:
         logs = ", ".join(one["log"] for one in failed)
         raise RunError(

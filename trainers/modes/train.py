@@ -1,33 +1,29 @@
-"""`--mode=train`: trains, evaluates and exports one experiment; started again in the same folder, it goes on."""
+"""`--mode=train`: trains, evaluates and exports one experiment; started again in the same folder, it resumes."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import operator
 import time
 from collections.abc import Callable
 
 import tensorflow as tf
 
 import tf_models
-from flags.data import Images, SmallImages
 from flags.errors import RunError, UserError
 from flags.run import Run
-from trainers.evaluations import Evaluation, evaluation_by
-from trainers.exports import write_keras_model, write_saved_model
-from trainers.loop.bn_statistics import exact_statistics
-from trainers.loop.build import build_loop, build_state, first_inputs, training_data
-from trainers.loop.closed_form import solve_head
+from trainers.loop.bn_statistics import batch_norms, exact_statistics
 from trainers.loop.windows import Calls, Evaluations, Window
 from trainers.run import strategy as strategies
 from trainers.run.checkpoints import Checkpoints, DamagedCheckpoint
 from trainers.run.console import Console, duration
-from trainers.run.files import write_json, write_npz
+from trainers.run.export import write_keras_model, write_saved_model
+from trainers.run.files import write_json
 from trainers.run.results import results_of, summary
 from trainers.run.signals import Stopped, StopSignals
 from trainers.run.tensorboard import TensorBoard
 from trainers.session import Session, open_session
+from trainers.tasks.evaluation import Evaluation
 
 
 def train(run: Run) -> None:
@@ -54,25 +50,26 @@ class Training:
         recipe = session.recipe
         continues = session.is_chief and session.folder.holds(recipe, session.settings)
         self._session = session
+        self._task = session.task
         self._signals = signals
         self._recipe = recipe
         self._folder = session.folder
         self._checkpoints = Checkpoints(session.folder.checkpoints, keep=recipe.train.keep_checkpoints)
         self._console = Console(
-            total_steps=session.total_steps,
-            steps_per_epoch=session.steps.per_epoch,
+            total_steps=session.task.length.total,
+            steps_per_epoch=session.task.length.per_epoch,
             quiet=session.run.quiet or not session.is_chief,
         )
-        self._state = build_state(session)
+        self._state = session.build_state()
+        self._check_batch_norms()
         self._variables = self._state.variables()
-        self._loop = build_loop(session, self._state)
         self._evaluations = Evaluations(recipe.train)
-        self._evaluation = evaluation_by(session.task.protocol_on_the_way, session, self._state.model)
+        self._evaluation = self._task.evaluation(self._task.validation_protocol, session.strategy, self._state.model)
         self._seconds = 0.0  # spent in training steps, in this process and those before it
         self._restore(continues)
         # Last: a mistake of the user leaves the folder free for the corrected command.
         if session.is_chief and not continues:
-            session.task.keep(session.folder)
+            session.folder.write_assets(session.task.assets())
             session.folder.claim(recipe, session.settings)
         self._board = TensorBoard(session.folder) if session.is_chief else None
 
@@ -84,30 +81,40 @@ class Training:
         self._announce()
         if self._board and self._step == 0:
             self._board.recipe(self._recipe)
-            if isinstance(self._recipe.data, Images):
-                self._board.inputs(first_inputs(self._session), 0)
-            elif passages := self._session.task.passages():
-                self._board.passages(passages, 0)
-        if self._step < self._session.total_steps:
-            (self._solve if self._session.task.is_solved else self._train)()
+            self._task.write_inputs(self._board)
+        if self._step < self._task.length.total:
+            (self._solve if self._task.is_closed_form else self._train)()
         self._finish()
 
     # Starting
 
+    def _check_batch_norms(self) -> None:
+        """Refuses settings of batch norm where the network has none."""
+        train = self._recipe.train
+        for field, given in (
+            ("exact_bn_statistics", train.exact_bn_statistics),
+            ("batch_norm_batch", train.batch_norm_batch is not None),
+        ):
+            if given and not batch_norms(self._state.model):
+                raise UserError(
+                    f"train.{field}={str(getattr(train, field)).lower()}: {self._recipe.model.name} has no batch norm. "
+                    "Leave it out."
+                )
+
     def _restore(self, continues: bool) -> None:
-        """Goes on from the newest whole checkpoint, if there is one."""
+        """Resumes from the newest whole checkpoint, if there is one."""
         saved = self._checkpoints.restore_latest(self._variables)
         if saved:
             self._seconds = saved["seconds"]
-            if self._state.carried is not None:
-                self._state.carried.scatter()
-        elif self._session.run.init_from:
-            self._initialise_from(self._session.run.init_from)
+            if self._state.stateful is not None:
+                self._state.stateful.scatter()
+        elif self._session.init_from:
+            self._initialise_from(self._session.init_from)
         if continues:
             self._checkpoints.drop_after(self._step)
             self._folder.forget_after(self._step)
             if saved and saved.get("best") is not None:  # a kill may have come before it was marked
-                self._checkpoints.mark_best(self._step, self._session.task.selects_by, saved["best"])
+                self._checkpoints.mark_best(self._step, self._task.monitor, saved["best"])
         self._agree_on_step()
 
     def _initialise_from(self, path: str) -> None:
@@ -143,34 +150,35 @@ class Training:
         session, recipe = self._session, self._recipe
         self._console.say(
             f"{recipe.name} ({recipe.paper.row})\n"
-            f"data {recipe.data.name} ({session.data}); {strategies.describe(session.strategy, session.precision)}; "
-            f"global batch {recipe.train.global_batch}; {session.total_steps} steps; folder {self._folder.path}"
+            f"data {recipe.data.name} ({session.variant}); {strategies.describe(session.strategy, session.precision)}; "
+            f"global batch {recipe.train.global_batch}; {self._task.length.total} steps; folder {self._folder.path}"
         )
         if self._step:
-            self._console.say(f"going on from step {self._step} ({duration(self._seconds)} trained so far)")
+            self._console.say(f"resuming from step {self._step} ({duration(self._seconds)} trained so far)")
 
     # Training
 
     def _train(self) -> None:
-        session, step = self._session, self._step
-        iterator = iter(training_data(session, first_step=step))
+        session, step, length = self._session, self._step, self._task.length
+        loop = session.build_loop(self._state)
+        iterator = iter(self._task.distributed_batches(session.strategy, step))
         calls = Calls(
             self._recipe.train,
-            session.steps,
+            length,
             profile=session.run.profile,
             timed=not strategies.is_cluster(session.strategy),
         )
-        window = Window(session.task.unit)
+        window = Window(self._task.unit)
         first = True
-        while step < session.total_steps:
+        while step < length.total:
             self._profile(step)
-            if step == session.steps.first_pass:
+            if step == length.first_pass:
                 self._begin_second_pass()
             steps = calls.steps_from(step)
             began = time.perf_counter()
-            numbers = self._loop.run(iterator, steps, stop=self._signals.requested)
+            numbers = loop.run(iterator, steps, stop=self._signals.requested)
             seconds = time.perf_counter() - began
-            window.add(numbers, steps, session.task.units(step, steps), seconds)
+            window.add(numbers, steps, self._task.units(step, steps), seconds)
             step += steps
             self._seconds += seconds
             calls.took(steps, seconds, compiled=first)
@@ -180,17 +188,17 @@ class Training:
                 first = False
             self._console.progress(step)
             self._between_calls(step, window)
-            if numbers["stops"] and step < session.total_steps:
+            if numbers["stops"] and step < length.total:
                 self._save(step)
                 raise Stopped(
-                    f"stopped at step {step}, everything is saved in {self._folder.path}; run the same command to go on"
+                    f"stopped at step {step}; everything is saved in {self._folder.path}. "
+                    "Run the same command to resume."
                 )
 
     def _solve(self) -> None:
-        """The one step of a linear head on fixed features."""
-        task, ridge = self._session.task, self._recipe.optimizer.weight_decay
+        """The one step of a fit in closed form."""
         began = time.perf_counter()
-        solve_head(self._state.model, task.training_images(), task.training_set.labels, ridge)
+        self._task.solve(self._state.model)
         self._seconds += time.perf_counter() - began
         self._state.step.assign(1)
         if self._recipe.data.validation_split is not None:
@@ -198,7 +206,8 @@ class Training:
         self._save(1)
 
     def _between_calls(self, step: int, window: Window) -> None:
-        train, last = self._recipe.train, step in (self._session.total_steps, self._session.steps.first_pass)
+        train, length = self._recipe.train, self._task.length
+        last = step in (length.total, length.first_pass)
         if step % train.log_every == 0 or last:
             self._report(step, "train", window.close())
         best = None
@@ -208,19 +217,17 @@ class Training:
             self._save(step, best)
 
     def _evaluate(self, step: int) -> float | None:
-        """Evaluates the averaged weights; returns the selecting metric if they are the best, and the best is needed."""
+        """Evaluates the averaged weights; returns the monitored metric if they are the best, and the best is needed."""
         if self._recipe.train.measure_fit:
-            self._report(step, "fit", self._evaluation.fit(self._averaged()))
-        metrics = self._evaluation.run(self._recipe.data.validation_split, self._averaged())
-        self._report(step, "eval", {name: metrics[name] for name in self._session.task.metric_names})
-        value, best = metrics[self._session.task.selects_by], self._checkpoints.best
-        self._state.schedule.after_evaluation(value)
-        if self._recipe.train.select != "best" and self._session.steps.first_pass is None:
+            self._report(step, "fit", self._evaluation.fit(self._state.averaged()))
+        metrics = self._evaluation.run(self._recipe.data.validation_split, self._state.averaged())
+        self._report(step, "eval", {name: metrics[name] for name in self._task.metric_names})
+        value, best = metrics[self._task.monitor], self._checkpoints.best
+        if self._state.schedule is not None:
+            self._state.schedule.after_evaluation(value)
+        if self._recipe.train.select != "best" and self._task.length.first_pass is None:
             return None
-        if best is None:
-            return value
-        is_better = operator.gt if self._session.task.larger_is_better else operator.lt
-        return value if is_better(value, best["value"]) else None
+        return value if best is None or self._task.is_better(value, best["value"]) else None
 
     def _begin_second_pass(self) -> None:
         """The best weights so far, and an optimizer that knows nothing of them (`flags.optimization.WarmUp`)."""
@@ -244,30 +251,26 @@ class Training:
             raise RunError(f"{error}. It is the best so far, and the run cannot go on without it.") from error
         return step
 
-    def _averaged(self) -> contextlib.AbstractContextManager:
-        """The averaged weights stand in the model within this context."""
-        return contextlib.nullcontext() if self._state.average is None else self._state.average.swapped()
-
     def _report(self, step: int, split: str, numbers: dict[str, float]) -> None:
         if self._session.is_chief:
-            task = self._session.task
-            numbers = task.completed(numbers)
+            task = self._task
+            numbers = task.derived(numbers)
             self._console.report(step, split, numbers)
             seen = {"seconds": round(self._seconds, 3), f"{task.unit}s": task.units(0, step)}
             self._folder.log(step, split, numbers | seen)
             self._board.scalars(step, split, numbers)
 
     def _save(self, step: int, best: float | None = None) -> None:
-        """Writes a checkpoint; with `best`, its selecting metric, it is marked as the best so far."""
-        if self._state.carried is not None:
-            self._state.carried.gather()
+        """Writes a checkpoint; with `best`, its monitored metric, it is marked as the best so far."""
+        if self._state.stateful is not None:
+            self._state.stateful.gather()
         if not self._session.is_chief:
             return
         self._board.flush()
         try:
             self._checkpoints.save(step, self._variables, {"step": step, "seconds": self._seconds, "best": best})
             if best is not None:
-                self._checkpoints.mark_best(step, self._session.task.selects_by, best)
+                self._checkpoints.mark_best(step, self._task.monitor, best)
         except OSError as error:
             raise RunError(
                 f"{error}. What was saved before is whole; make room and run the same command again."
@@ -303,7 +306,7 @@ class Training:
     def _finish(self) -> None:
         """Tests the averaged weights of the selected checkpoint, exports them, writes results.json."""
         session, model = self._session, self._state.model
-        selected = session.total_steps
+        selected = self._task.length.total
         if self._recipe.train.select == "best":
             selected = self._restore_best()
         tests, split = self._tests(), self._recipe.data.test_split
@@ -312,36 +315,31 @@ class Training:
         if self._state.average is not None:
             others["metrics_without_average"] = test()
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._averaged())
+            stack.enter_context(self._state.averaged())
             if self._recipe.train.exact_bn_statistics:
                 others["metrics_with_moving_statistics"] = test()
                 self._console.say("batch norm: averaging its statistics over an epoch")
-                stack.enter_context(exact_statistics(session, self._state))
+                stack.enter_context(exact_statistics(self._task, session.strategy, self._state))
             metrics = test()
             if self._recipe.train.measure_fit:
-                others |= self._fit()
+                others["fit"] = self._evaluation.fit()
             if not session.is_chief:
                 return
-            further, told = tests.at_the_end(split)
+            self._folder.write_assets(tests.assets(split))
+            further, extras = tests.final(split)
             write_keras_model(model, self._folder.keras_model)
-            difference = write_saved_model(session, model) if session.run.export else None
-        if "translations" in told:
-            self._board.translations(told["translations"], selected)
-        numbers = {"metrics": metrics | further, **others, **told}
+            exports = session.run.export
+            difference = write_saved_model(self._task, model, self._folder.saved_model) if exports else None
+        tests.write_extras(extras, self._board, selected)
+        numbers = {"metrics": metrics | further, **others, **extras}
         results = results_of(session, model, numbers, selected_step=selected, seconds=self._seconds)
         write_json(self._folder.results, results)
         self._board.close()
-        print(summary(session, results, told=tests.shown(told), difference=difference))
-
-    def _fit(self) -> dict[str, dict]:
-        """How the training examples are fitted; classes of the test split are kept."""
-        if self._session.is_chief and isinstance(self._recipe.data, SmallImages):
-            write_npz(self._folder.predictions, self._evaluation.predictions(self._recipe.data.test_split))
-        return {"fit": self._evaluation.fit()}
+        print(summary(session, results, extras=tests.format_extras(extras), difference=difference))
 
     def _tests(self) -> Evaluation:
-        """The evaluation at the end; where it is that on the way, what was compiled there serves again."""
-        task = self._session.task
-        if task.test_protocol == task.protocol_on_the_way:
+        """The evaluation at the end; where it is that of training, what was compiled there serves again."""
+        task = self._task
+        if task.test_protocol == task.validation_protocol:
             return self._evaluation
-        return evaluation_by(task.test_protocol, self._session, self._state.model)
+        return task.evaluation(task.test_protocol, self._session.strategy, self._state.model)

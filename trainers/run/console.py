@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-PERCENT = ("top1", "top5", "waiting")
-RATES = tuple(f"{unit}_per_second" for unit in ("examples", "bytes", "words", "tokens"))
-SHOWN = ("loss", "squared_error", "top1", "top5", "bpc", "nll", "perplexity", "lr", *RATES, "waiting")
+from flags import metrics
+
+HIDDEN = ("absolute_error", "top1_clean", "bpc_author", "perplexity_author")  # metrics that a line has no room for
 
 
 class Console:
@@ -37,7 +37,7 @@ class Console:
             print(f"\r[{bar}] {step}/{self._total}{self._eta(step)}  ", end="", file=sys.stderr, flush=True)
 
     def report(self, step: int, split: str, numbers: Mapping[str, float]) -> None:
-        shown = "  ".join(f"{name} {_format(name, numbers[name])}" for name in SHOWN if name in numbers)
+        shown = "  ".join(f"{name} {text}" for name, text in _shown(numbers))
         epoch = step / self._steps_per_epoch
         eta = self._eta(step) if split == "train" else ""
         self.say(f"{split:5}  step {step}/{self._total}  epoch {epoch:.1f}  {shown}{eta}")
@@ -60,7 +60,16 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _format(name: str, value: float) -> str:
-    if name in PERCENT:
-        return f"{value:.1%}"
-    return f"{value:.0f}" if name in RATES else f"{value:.4g}"
+def _shown(numbers: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """What a line shows of a report's numbers: metrics, the learning rate, the speed, the share of waiting for data."""
+    for name in metrics.METRICS:
+        if name in numbers and name not in HIDDEN:
+            percent = metrics.get(name).percent
+            yield name, f"{numbers[name]:.1%}" if percent else f"{numbers[name]:.4g}"
+    if "lr" in numbers:
+        yield "lr", f"{numbers['lr']:.4g}"
+    for name, value in numbers.items():
+        if name.endswith("s_per_second"):
+            yield name, f"{value:.0f}"
+    if "waiting" in numbers:
+        yield "waiting", f"{numbers['waiting']:.1%}"

@@ -1,4 +1,4 @@
-"""What is said of a model whose weights have grown without bounds, wherever that shows."""
+"""The error of a model that has diverged, wherever that shows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ LOWER_RATE = "a lower learning rate (--set=schedule.lr=...)"
 
 
 def diverged(what: str, then: str = "", remedy: str = LOWER_RATE) -> RunError:
-    """The error of a model of which `what`, such as its scores, is no number any more.
+    """The error of a model of which `what`, such as its scores, is NaN or infinite.
 
     Args:
-        then: what was not done for that, after "and".
-        remedy: with what to train anew.
+        then: what was not done because of it, such as "nothing was exported".
+        remedy: what to train again with.
     """
-    grown = f"the model's {what} are not finite: its weights have grown without bounds"
-    return RunError(f"{grown}{f', and {then}' if then else ''}. Train anew with {remedy}.")
+    consequence = f"; {then}" if then else ""
+    return RunError(f"the model has diverged (its {what} are NaN or infinite){consequence}. Train again with {remedy}.")

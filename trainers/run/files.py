@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,20 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
     os.replace(aside, path)
 
 
+def replace_remote(path: str, content: bytes) -> None:
+    """As `write_bytes`, on any file system that TensorFlow knows (`gs://`, ...), by any number of processes at once.
+
+    Raises:
+        tf.errors.OpError: it cannot be written.
+    """
+    import tensorflow as tf  # the other functions here are used without it
+
+    aside = f"{path}.{uuid.uuid4().hex}.writing"
+    with tf.io.gfile.GFile(aside, "wb") as file:
+        file.write(content)
+    tf.io.gfile.rename(aside, path, overwrite=True)
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     write_bytes(path, text.encode())
 
@@ -37,8 +52,8 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def write_npz(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Replaces `path` by a compressed archive of arrays by name."""
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A compressed archive of arrays by name, as `numpy.load` reads it."""
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
-    write_bytes(path, content.getvalue())
+    return content.getvalue()

@@ -3,11 +3,9 @@
 config.json      the whole recipe as run, versions, seed, git commit, command line
 metrics.jsonl    one line per logged step
 results.json     at the end
-vocabulary.model the subwords of a translation (SentencePiece)
-mean_image.npy   what is subtracted from every input, in recipes with a mean image
-labels.npz       of training images held in memory: which are used, their labels, true and as trained on
-predictions.npz  of the same recipes: the class found for every test image
 checkpoints/     train/  eval/  saved_model/  model.keras  report/
+
+A task may keep further files there (`Task.assets`, `Evaluation.assets`).
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from typing import Any
 from flags import overrides
 from flags.errors import UserError
 from flags.recipe import Experiment
-from trainers.run.files import write_json, write_text
+from trainers.run.files import write_bytes, write_json, write_text
 from trainers.run.locks import locked
 
 
@@ -39,10 +37,6 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
         self.results = self.path / "results.json"
-        self.vocabulary = self.path / "vocabulary.model"
-        self.mean_image = self.path / "mean_image.npy"
-        self.labels = self.path / "labels.npz"
-        self.predictions = self.path / "predictions.npz"
         self.checkpoints = self.path / "checkpoints"
         self.train_events = self.path / "train"
         self.eval_events = self.path / "eval"
@@ -101,6 +95,11 @@ class RunFolder:
                 "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             },
         )
+
+    def write_assets(self, assets: Mapping[str, bytes]) -> None:
+        """Writes files by name, each in one step."""
+        for name, content in assets.items():
+            write_bytes(self.path / name, content)
 
     def log(self, step: int, split: str, numbers: Mapping[str, float]) -> None:
         """Appends a line to `metrics.jsonl`."""

@@ -1,4 +1,4 @@
-"""The model of a run: what it left in its folder, or weights from elsewhere in its network."""
+"""The model of a run: the one in its folder, or weights from elsewhere in its network."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from tf_models.deep_graphs import deep_graphs
 from trainers.session import Session
 
 
+def load_model(session: Session) -> keras.Model:
+    """The model that a mode reads: weights of `--init_from` if they are given, else that of the finished run."""
+    return load_imported(session) if session.init_from else load_finished(session)
+
+
 def load_finished(session: Session) -> keras.Model:
-    """The model that a finished run left in its folder.
+    """The model in the folder of a finished run.
 
     Raises:
         UserError: there is none, or it cannot be read.
@@ -32,12 +37,12 @@ def load_finished(session: Session) -> keras.Model:
 
 
 def load_imported(session: Session) -> keras.Model:
-    """The recipe's model with all of its weights from `--init_from`; says on stderr what they expect of images.
+    """The recipe's model with all of its weights from `--init_from`; prints on stderr what they expect of images.
 
     Raises:
-        UserError: they cannot be read, are of another model, or leave the head as it was made.
+        UserError: they cannot be read, belong to another model, or lack those of the head.
     """
-    path = session.run.init_from
+    path = session.init_from
     try:
         with session.strategy.scope():
             model = session.task.build_model()

@@ -31,25 +31,25 @@ def results_of(
     recipe, task = session.recipe, session.task
     return {
         "experiment": recipe.name,
-        "data": session.data,
+        "data": session.variant,
         "test_protocol": task.test_protocol,
         **numbers,
-        **task.facts,
+        **task.summary,
         "selected_step": selected_step,
         "paper": {"citation": recipe.paper.citation, "row": recipe.paper.row, **recipe.paper.numbers},
         "deviations": list(recipe.deviations),
         "parameters": inspection.parameters(model).trainable,
         "multiply_adds": inspection.multiply_adds(model),
-        "steps": session.total_steps,
+        "steps": task.length.total,
         "seconds": round(seconds, 1),
     }
 
 
-def summary(session: Session, results: Mapping[str, Any], *, told: str, difference: float | None) -> str:
+def summary(session: Session, results: Mapping[str, Any], *, extras: str, difference: float | None) -> str:
     """What is printed when a run ends.
 
     Args:
-        told: further lines of the evaluation.
+        extras: lines on the extras of the evaluation.
         difference: of the SavedModel's outputs from the live model's; None: none was written.
     """
     recipe, folder, names, units = session.recipe, session.folder, session.task.result_names, f"{session.task.unit}s"
@@ -67,8 +67,8 @@ def summary(session: Session, results: Mapping[str, Any], *, told: str, differen
         clean = results["fit"].get("top1_clean")
         by_true = "" if clean is None else f"; top1 by the true labels {clean:.4f}"
         lines.append(f"  on training  {_shown(results['fit'], names)}{by_true}")
-    if told:
-        lines.append(told)
+    if extras:
+        lines.append(extras)
     lines += [
         f"  the paper   {printed} ({recipe.paper.row})",
         f"  curves      tensorboard --logdir {folder.path}",

@@ -43,21 +43,15 @@ class TensorBoard:
                 }
             )
 
-    def inputs(self, images, step: int) -> None:
-        """A grid of at most 64 inputs as the network gets them ([batch, height, width, 3] in 0..255)."""
+    def images(self, name: str, images, step: int) -> None:
+        """A grid of at most 64 images, [batch, height, width, channels] in 0..255."""
         with self._writers["train"].as_default(step):
-            tf.summary.image("inputs", grid(images[:64])[None] / 255.0)
+            tf.summary.image(name, grid(images[:64])[None] / 255.0)
 
-    def passages(self, passages: Sequence[str], step: int) -> None:
-        """Pieces of a text, as they are."""
-        with self._writers["train"].as_default(step):
-            tf.summary.text("inputs", "\n\n".join(f"~~~~\n{passage}\n~~~~" for passage in passages))
-
-    def translations(self, translations: Sequence[Mapping[str, str]], step: int) -> None:
-        """Some sources, with what was made of them and what they are in the reference."""
-        with self._writers["eval"].as_default(step):
-            texts = ["\n".join(f"{side:9}  {text}" for side, text in one.items()) for one in translations]
-            tf.summary.text("translations", "\n\n".join(f"~~~~\n{text}\n~~~~" for text in texts))
+    def texts(self, name: str, texts: Sequence[str], step: int, split: str = "train") -> None:
+        """Texts as they are, line breaks included."""
+        with self._writers[split].as_default(step):
+            tf.summary.text(name, "\n\n".join(f"~~~~\n{text}\n~~~~" for text in texts))
 
     def flush(self) -> None:
         for writer in self._writers.values():

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+from flags import metrics
 from trainers.run.console import duration
 from trainers.run.signals import STOPPED
 from trainers.sweeps.eta import remaining
@@ -16,13 +17,7 @@ from trainers.sweeps.trial_queue import TrialQueue, TrialResult
 SECONDS_BETWEEN = 1.0  # two drawings
 STEP = re.compile(r"step (\d+/\d+)")  # in a run's log
 TAIL_BYTES = 4096
-SHOWN = {  # what a finished trial is judged by
-    "top1": "{:.1%}",
-    "squared_error": "{:.3g}",
-    "bpc": "{:.3f}",
-    "nll": "{:.3f}",
-    "bleu": "{:.1f}",
-}
+SHOWN = ("top1", "squared_error", "bpc", "nll", "bleu")  # metrics that a finished trial is judged by
 
 
 class Table:
@@ -94,9 +89,9 @@ def _measured(results: dict[str, Any]) -> str:
     """ "test top1 91.0%  training top1 99.8%  1:02"."""
     parts = {"test": results["metrics"], "training": results.get("fit", {})}
     shown = [
-        f"{name} {metric} {form.format(numbers[metric])}"
+        f"{name} {metric} {metrics.get(metric).format(numbers[metric])}"
         for name, numbers in parts.items()
-        for metric, form in SHOWN.items()
-        if metric in numbers
+        for metric in metrics.METRICS
+        if metric in numbers and metric in SHOWN
     ]
     return "  ".join([*shown, duration(results["seconds"])])

@@ -1,44 +1,72 @@
-"""What an evaluation is to the rest of the house, whatever the task."""
+"""The contract of an evaluation: the metrics of a model on a split, as often as asked."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trainers.session import Session
+import keras
+import tensorflow as tf
+
+from trainers.run.tensorboard import TensorBoard
+
+if TYPE_CHECKING:
+    from trainers.tasks.task import Task
+
+
+class Final(NamedTuple):
+    """What is computed only once, on the finished model."""
+
+    metrics: Mapping[str, float]
+    extras: Mapping[str, Any]  # further entries of results.json
 
 
 class Evaluation(abc.ABC):
-    """Tests a model as often as asked, in inference mode; what was compiled for a split is used again.
+    """Evaluates a model in inference mode. What was compiled for a split is used again.
 
-    Every example counts exactly once, whatever the batch and the number of replicas.
+    Every example counts exactly once, whatever the batch size and the number of replicas.
 
     Args:
-        session: gives data set, devices, batch and loss.
+        task: gives data, batch sizes and losses.
+        strategy: the replicas that share the work.
+        model: its weights at the time of a call are evaluated.
     """
 
-    def __init__(self, session: Session):
-        self._session = session
+    def __init__(self, task: Task, strategy: tf.distribute.Strategy, model: keras.Model):
+        self._task = task
+        self._strategy = strategy
+        self._model = model
 
     @abc.abstractmethod
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean metrics over a split, and of how many examples.
+        """Mean metrics over a split, and `{unit}s`: over how many units.
 
         Args:
-            weights: a context that swaps the averaged weights in.
+            weights: a context in which the model has the averaged weights.
         """
 
+    def fit(self, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
+        """The same over the training examples, in inference mode and without augmentation (`train.measure_fit`)."""
+        raise NotImplementedError(f"{type(self).__name__} does not measure the fit of training examples")
+
     def protocol(self, split: str) -> str:
-        """How a split is tested: "ten_crop", "8 lanes"."""
-        return self._session.task.test_protocol
+        """How a split is evaluated: "ten_crop", "8 lanes"."""
+        return self._task.test_protocol
 
-    def at_the_end(self, split: str) -> tuple[dict[str, float], dict[str, Any]]:
-        """What of a split is found out once, when a model is finished: further metrics, and what is told besides."""
-        return {}, {}
+    def final(self, split: str) -> Final:
+        """Metrics and extras that are computed only once, on the finished model."""
+        return Final({}, {})
 
-    @staticmethod
-    def shown(told: Mapping[str, Any]) -> str:
-        """What `at_the_end` told besides, as a person reads it; empty of what tells nothing."""
+    def format_extras(self, extras: Mapping[str, Any]) -> str:
+        """The extras of `final` as lines for the screen; empty if there are none."""
         return ""
+
+    def write_extras(self, extras: Mapping[str, Any], board: TensorBoard, step: int) -> None:
+        """Shows the extras of `final` in TensorBoard; by default nothing."""
+        return
+
+    def assets(self, split: str) -> Mapping[str, bytes]:
+        """Files, by name, that the folder of a finished run keeps of a split's evaluation."""
+        return {}

@@ -1,43 +1,52 @@
-"""What tasks have in common whose steps see single examples: how long a run is, and which splits it needs."""
+"""What tasks have in common whose batches are single examples."""
 
 from __future__ import annotations
 
+import abc
 import functools
 
 import tensorflow as tf
 
-from flags.recipe import Experiment
-from trainers.loop.windows import Steps
-from trainers.tasks.task import Task
+from trainers.loop.windows import RunLength
+from trainers.tasks.task import OneBatch, Task
 
 
-class OfExamples(Task):
-    """A task on a data set of examples; a subclass says how many of them are an epoch (`examples_per_epoch`)."""
+class ExampleTask(Task):
+    """A task on a data set of examples, which the loop counts one by one."""
 
-    unit = "example"  # of speed
-    recipe: Experiment
-    examples_per_epoch: int
+    unit = "example"
+
+    @property
+    @abc.abstractmethod
+    def examples_per_epoch(self) -> int:
+        """How many examples the schedule counts as an epoch."""
 
     @functools.cached_property
-    def steps(self) -> Steps:
+    def length(self) -> RunLength:
         train = self.recipe.train
-        return Steps(train.total_steps(self.examples_per_epoch), train.steps_per_epoch(self.examples_per_epoch))
+        return RunLength(train.total_steps(self.examples_per_epoch), train.steps_per_epoch(self.examples_per_epoch))
 
     def units(self, first: int, steps: int) -> int:
-        """How many examples `steps` steps from step `first` on see."""
         return steps * self.recipe.train.global_batch
 
-    def same_batch(self, replicas: int) -> tf.data.Dataset:
-        """One replica's first batch, held in memory, for a benchmark."""
-        replica_batch = self.recipe.train.global_batch // replicas
-        return self.training_batches(0, replica_batch, tf.distribute.InputContext()).take(1).cache()
+    def one_batch(self, replicas: int) -> OneBatch:
+        batch = self.recipe.train.global_batch
+        first = self._batches(0, batch // replicas, tf.distribute.InputContext()).take(1).cache()
+        return OneBatch(first, batch)
 
-    def units_of_same_batch(self, replicas: int) -> int:
-        """How many examples a step sees in which every replica has such a batch."""
-        return self.recipe.train.global_batch
+    def batches(self, first_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return self._batches(first_step, self.recipe.train.global_batch, context)
+
+    @abc.abstractmethod
+    def _batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """`batches` of any size."""
 
     def check_splits(self) -> None:
-        """Every split of the recipe is there, before anything is trained."""
         data = self.recipe.data
         for split in filter(None, (data.train_split, data.validation_split, data.test_split)):
             self.dataset.split(split)
+
+    def _examples_at_once(self, replicas: int) -> int:
+        """How many examples a device processes at once; batch norm averages over them."""
+        train = self.recipe.train
+        return train.global_batch // replicas // train.micro_batches_of(replicas)

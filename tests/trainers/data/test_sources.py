@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 
 from flags.errors import UserError
-from trainers.data import sources, stream, synthetic
+from tests.trainers.opening import open_images
+from trainers.data import damage, stream, synthetic
 from trainers.data.builders.digits import Digits
+from trainers.data.sources import MANUAL_FILES, DataNotPrepared, Source, data_folder
 
 ONE = tf.distribute.InputContext(1, 0, 1)
 
@@ -28,7 +30,7 @@ def labels(split):
 
 
 def test_imagenet_opens_as_tfds_wrote_it(fake_imagenet):
-    data = sources.open_dataset("imagenet2012", fake_imagenet)
+    data = open_images("imagenet2012", fake_imagenet)
     assert (fake_imagenet / "imagenet2012" / "5.1.0" / "imagenet2012-train.tfrecord-00000-of-00004").exists()
     assert data.num_classes == 1000 and data.class_names[0] == "n01440764"
     train, validation = data.split("train"), data.split("validation")
@@ -38,7 +40,7 @@ def test_imagenet_opens_as_tfds_wrote_it(fake_imagenet):
 
 
 def test_cifar10_opens_as_tfds_wrote_it(fake_cifar10):
-    data = sources.open_dataset("cifar10", fake_cifar10)
+    data = open_images("cifar10", fake_cifar10)
     assert data.class_names[:2] == ("airplane", "automobile") and data.num_classes == 10
     assert (data.split("train").num_examples, data.split("test").num_examples) == (40, 8)
     decoded = [tf.io.decode_png(example["image"]) for example in stream.examples(data.split("train"))]
@@ -47,7 +49,7 @@ def test_cifar10_opens_as_tfds_wrote_it(fake_cifar10):
 
 
 def test_records_come_out_as_encoded_bytes(fake_imagenet):
-    examples = stream.examples(sources.open_dataset("imagenet2012", fake_imagenet).split("train"))
+    examples = stream.examples(open_images("imagenet2012", fake_imagenet).split("train"))
     images = [PIL.Image.open(io.BytesIO(example["image"].numpy())) for example in examples]
     assert {image.format for image in images} == {"JPEG"}
     assert [image.mode for image in images].count("L") == 1
@@ -66,18 +68,18 @@ def test_records_come_out_as_encoded_bytes(fake_imagenet):
     ],
 )
 def test_a_data_set_that_is_not_there_is_an_error_that_says_how_to_prepare_it(tmp_path, name, command):
-    assert not sources.is_prepared(name, tmp_path)
-    with pytest.raises(sources.DataNotPrepared) as error:
-        sources.open_dataset(name, tmp_path)
+    assert not Source(name, tmp_path).is_prepared
+    with pytest.raises(DataNotPrepared) as error:
+        open_images(name, tmp_path)
     assert f"{name} is not prepared in {tmp_path}" in message(error)
-    train, validation = sources.MANUAL_FILES["imagenet2012"]
+    train, validation = MANUAL_FILES["imagenet2012"]
     assert command.format(folder=tmp_path, train=train, validation=validation) in message(error)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_downloaded_unless_it_is_allowed(tmp_path):
     with pytest.raises(UserError, match="add --download") as error:
-        sources.prepare("cifar10", tmp_path)
+        Source("cifar10", tmp_path).prepare()
     assert str(tmp_path) in message(error)
 
 
@@ -91,7 +93,7 @@ def test_nothing_is_downloaded_unless_it_is_allowed(tmp_path):
 )
 def test_a_name_that_cannot_be_used_is_answered_with_what_can(tmp_path, name, answer):
     with pytest.raises(UserError) as error:
-        sources.open_dataset(name, tmp_path)
+        open_images(name, tmp_path)
     assert answer in message(error)
 
 
@@ -105,11 +107,11 @@ def test_a_split_that_is_not_there_is_answered_with_those_that_are(numbers, expr
 
 def test_the_folder_is_the_one_given_else_the_environments_else_the_homes(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", "/env")
-    assert sources.data_folder(tmp_path) == str(tmp_path)
-    assert sources.data_folder() == "/env"
+    assert data_folder(tmp_path) == str(tmp_path)
+    assert data_folder() == "/env"
     monkeypatch.delenv("TFDS_DATA_DIR")
     monkeypatch.setenv("HOME", "/home/me")
-    assert sources.data_folder() == "/home/me/tensorflow_datasets"
+    assert data_folder() == "/home/me/tensorflow_datasets"
 
 
 def add(archive, name, content):
@@ -131,13 +133,13 @@ def test_imagenet_is_prepared_from_its_two_archives_and_not_from_one(tmp_path, c
     with tarfile.open(manual / "ILSVRC2012_img_train.tar", "w") as archive:
         add(archive, "n01443537.tar", synset.getvalue())
     with pytest.raises(UserError, match=f"cannot be prepared without {manual}/ILSVRC2012_img_val.tar. Put "):
-        sources.prepare("imagenet2012", tmp_path)
-    assert not sources.is_prepared("imagenet2012", tmp_path)
+        Source("imagenet2012", tmp_path).prepare()
+    assert not Source("imagenet2012", tmp_path).is_prepared
 
     with tarfile.open(manual / "ILSVRC2012_img_val.tar", "w") as archive:
         add(archive, "ILSVRC2012_val_00000001.JPEG", jpeg())
-    sources.prepare("imagenet2012", tmp_path)
-    data = sources.open_dataset("imagenet2012", tmp_path)
+    Source("imagenet2012", tmp_path).prepare()
+    data = open_images("imagenet2012", tmp_path)
     assert [data.class_names[label] for label in labels(data.split("train"))] == ["n01443537"]
     assert labels(data.split("validation")) == [65]  # the class of the first validation image: n01751748
     assert capfd.readouterr().out == ""
@@ -152,22 +154,22 @@ def test_a_preparation_that_fails_leaves_nothing_that_could_be_taken_for_whole(t
 
     monkeypatch.setattr(Digits, "_generate_examples", full_disk)
     with pytest.raises(UserError, match="No space left on device") as error:
-        sources.prepare("digits", tmp_path)
+        Source("digits", tmp_path).prepare()
     assert str(tmp_path) in message(error)
-    assert not sources.is_prepared("digits", tmp_path)
+    assert not Source("digits", tmp_path).is_prepared
     assert list((tmp_path / "digits").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="could not be prepared in .*/file: .*Not a directory"):
-        sources.prepare("digits", tmp_path / "file")
+        Source("digits", tmp_path / "file").prepare()
 
 
 def test_a_folder_without_a_description_is_not_taken_for_a_data_set(tmp_path):
     (tmp_path / "digits" / "1.0.0").mkdir(parents=True)
     with pytest.raises(UserError, match="digits/1.0.0 is in the way"):
-        sources.open_dataset("digits", tmp_path)
+        open_images("digits", tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"name": "digi', "\xff\xfe"])
@@ -176,7 +178,7 @@ def test_a_damaged_description_is_named(digits_dir, tmp_path, content):
     info = tmp_path / "digits" / "1.0.0" / "dataset_info.json"
     info.write_bytes(content.encode("latin1"))
     with pytest.raises(UserError) as error:
-        sources.open_dataset("digits", tmp_path)
+        open_images("digits", tmp_path)
     assert f"If {info} is damaged" in message(error)
 
 
@@ -184,7 +186,7 @@ def test_a_data_set_that_was_not_copied_whole_does_not_open(fake_imagenet, tmp_p
     folder = tmp_path / "imagenet2012" / "5.1.0"
     shutil.copytree(fake_imagenet / "imagenet2012" / "5.1.0", folder)
     (folder / "imagenet2012-train.tfrecord-00002-of-00004").unlink()
-    data = sources.open_dataset("imagenet2012", tmp_path)
+    data = open_images("imagenet2012", tmp_path)
     data.split("validation")
     with pytest.raises(UserError, match="train.tfrecord-00002-of-00004 is missing, one of 1 of 4") as error:
         data.split("train")
@@ -194,7 +196,7 @@ def test_a_data_set_that_was_not_copied_whole_does_not_open(fake_imagenet, tmp_p
 def test_files_of_another_format_are_refused(tmp_path):
     Digits(data_dir=tmp_path, file_format="array_record").download_and_prepare()
     with pytest.raises(UserError, match="prepared as array_record"):
-        sources.open_dataset("digits", tmp_path).split("train")
+        open_images("digits", tmp_path).split("train")
 
 
 def cut_in_a_record(content):
@@ -218,7 +220,7 @@ def remove_all(content):
 def test_a_damaged_file_is_named_when_it_is_read(fake_imagenet, tmp_path, damage):
     folder = tmp_path / "imagenet2012" / "5.1.0"
     shutil.copytree(fake_imagenet / "imagenet2012" / "5.1.0", folder)
-    split = sources.open_dataset("imagenet2012", tmp_path).split("train")
+    split = open_images("imagenet2012", tmp_path).split("train")
     file = folder / "imagenet2012-train.tfrecord-00001-of-00004"
     file.write_bytes(damage(file.read_bytes()))
     assert explanation(split).startswith(f"{file} could not be read to its end")
@@ -227,7 +229,7 @@ def test_a_damaged_file_is_named_when_it_is_read(fake_imagenet, tmp_path, damage
 def test_a_file_that_vanishes_is_named(fake_imagenet, tmp_path):
     folder = tmp_path / "imagenet2012" / "5.1.0"
     shutil.copytree(fake_imagenet / "imagenet2012" / "5.1.0", folder)
-    split = sources.open_dataset("imagenet2012", tmp_path).split("train")
+    split = open_images("imagenet2012", tmp_path).split("train")
     file = folder / "imagenet2012-train.tfrecord-00001-of-00004"
     file.unlink()
     assert str(file) in explanation(split)
@@ -239,7 +241,7 @@ def explanation(split):
     with pytest.raises(tf.errors.OpError) as error:
         read()
     with pytest.raises(UserError) as explained:
-        raise sources.explain(error.value)
+        raise damage.explain(error.value)
     return message(explained)
 
 
@@ -249,7 +251,7 @@ def test_a_training_stream_names_the_damaged_file(fake_imagenet, tmp_path):
     file = folder / "imagenet2012-train.tfrecord-00003-of-00004"
     file.write_bytes(cut_between_records(file.read_bytes()))
     data = stream.training_batches(
-        sources.open_dataset("imagenet2012", tmp_path).split("train"),
+        open_images("imagenet2012", tmp_path).split("train"),
         lambda example, seed: {"label": example["label"]},
         seed=1,
         first_step=0,
@@ -259,7 +261,7 @@ def test_a_training_stream_names_the_damaged_file(fake_imagenet, tmp_path):
     )
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         list(data.take(8))
-    assert str(file) in str(sources.explain(error.value))
+    assert str(file) in str(damage.explain(error.value))
 
 
 @pytest.mark.parametrize(
@@ -268,12 +270,12 @@ def test_a_training_stream_names_the_damaged_file(fake_imagenet, tmp_path):
 def test_an_image_that_cannot_be_decoded_is_explained(content):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         tf.io.decode_image(content, channels=3, expand_animations=False)
-    assert "no image that can be decoded" in str(sources.explain(error.value))
+    assert "no image that can be decoded" in str(damage.explain(error.value))
 
 
 def test_other_errors_are_not_explained():
-    assert sources.explain(tf.errors.InvalidArgumentError(None, None, "shapes differ")) is None
-    assert sources.explain(ValueError("JPEG")) is None
+    assert damage.explain(tf.errors.InvalidArgumentError(None, None, "shapes differ")) is None
+    assert damage.explain(ValueError("JPEG")) is None
 
 
 @pytest.fixture(scope="module")

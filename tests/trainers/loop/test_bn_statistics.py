@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from flags.run import parse
 from trainers.loop.bn_statistics import exact_statistics
-from trainers.loop.build import build_state
 from trainers.main import main
 from trainers.session import open_session
 
@@ -26,16 +25,16 @@ def session(digits_dir):
 
 def first_norm_inputs(session, model):
     """What the stem's batch norm sees of an epoch: [positions, channels]."""
-    batches = session.task.training_batches(0, 20, tf.distribute.InputContext()).take(3)
+    batches = session.task.batches(0, tf.distribute.InputContext()).take(3)
     outputs = [model.get_layer("stem_conv")(session.task.normalise(batch["image"])) for batch in batches]
     return np.concatenate([np.reshape(x, [-1, x.shape[-1]]) for x in outputs]).astype("float64")
 
 
 def test_statistics_are_those_of_all_training_images(session):
-    state = build_state(session)
+    state = session.build_state()
     seen = first_norm_inputs(session, state.model)
     norm = state.model.get_layer("stem_bn")
-    with exact_statistics(session, state):
+    with exact_statistics(session.task, session.strategy, state):
         np.testing.assert_allclose(norm.moving_mean.numpy(), seen.mean(axis=0), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(norm.moving_variance.numpy(), seen.var(axis=0), rtol=1e-5)
 
@@ -44,18 +43,21 @@ def test_two_replicas_average_what_one_averages(session, digits_dir, two_replica
     """Ten examples a micro-batch: two of them on one device, one on each of two."""
     run = parse([*TINY, f"--data_dir={digits_dir}", "--set=train.batch_norm_batch=10"])
     mirrored = open_session(run, strategy=two_replicas)
-    state, copy = build_state(session), build_state(mirrored)
+    state, copy = session.build_state(), mirrored.build_state()
     copy.model.set_weights(state.model.get_weights())
-    with exact_statistics(session, state), exact_statistics(mirrored, copy):
+    with (
+        exact_statistics(session.task, session.strategy, state),
+        exact_statistics(mirrored.task, two_replicas, copy),
+    ):
         for one, two in zip(state.statistics, copy.statistics, strict=True):
             for value in two_replicas.experimental_local_results(two.value):
                 np.testing.assert_allclose(value, one, rtol=1e-4, atol=1e-5)
 
 
 def test_moving_statistics_come_back_afterwards(session):
-    state = build_state(session)
+    state = session.build_state()
     before = [v.numpy() for v in state.statistics]
-    with exact_statistics(session, state):
+    with exact_statistics(session.task, session.strategy, state):
         assert not all(np.array_equal(v.numpy(), b) for v, b in zip(state.statistics, before))
     assert all(np.array_equal(v.numpy(), b) for v, b in zip(state.statistics, before))
     assert state.model.get_layer("stem_bn").momentum == 0.99

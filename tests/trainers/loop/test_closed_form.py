@@ -8,6 +8,7 @@ import pytest
 
 import tf_models
 from flags.data import SmallImages
+from tests.trainers.opening import open_images
 from tf_models.random_features import FEATURES, HEAD
 from trainers.loop.closed_form import minimum_norm, solve_head
 from trainers.main import main
@@ -132,9 +133,9 @@ def test_fit_and_test_are_logged_at_the_one_step(finished):
 def test_the_numbers_are_those_of_numpy(finished, digits_dir):
     import keras
 
-    from trainers.data import in_memory, sources
+    from trainers.data import in_memory
 
-    dataset = sources.open_dataset("digits", digits_dir)
+    dataset = open_images("digits", digits_dir)
     data = SmallImages(
         name="digits", train_split="", validation_split=None, test_split="", channels=1, mean=(0.0,), stddev=(1.0,),
         crop_padding=0,
@@ -168,9 +169,9 @@ def test_evaluate_finds_what_the_run_found(finished, digits_dir, capsys):
 def test_the_exported_model_finds_the_classes_that_the_run_found(finished, digits_dir):
     import tensorflow as tf
 
-    from trainers.data import sources, stream
+    from trainers.data import stream
 
-    split = sources.open_dataset("digits", digits_dir).split("train[:200]")
+    split = open_images("digits", digits_dir).split("train[:200]")
     images = tf.stack([example["image"] for example in stream.examples(split)])
     answers = tf.saved_model.load(str(finished / "saved_model")).signatures["serving_default"](images=images)
     assert answers["probabilities"].dtype == tf.float32
@@ -178,7 +179,7 @@ def test_the_exported_model_finds_the_classes_that_the_run_found(finished, digit
 
 
 def test_a_finished_run_is_not_solved_again(finished, digits_dir, monkeypatch):
-    monkeypatch.setattr("trainers.modes.train.solve_head", lambda *_: pytest.fail("solved again"))
+    monkeypatch.setattr("trainers.tasks.images.least_squares.solve_head", lambda *_: pytest.fail("solved again"))
     before, lines = results_of(finished), rows(finished)
     assert main(arguments(finished, digits_dir)) == 0
     assert results_of(finished) == before

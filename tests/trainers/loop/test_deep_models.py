@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tf_models.deep_graphs import deep_graphs
-from trainers.exports import single_device_copy
+from trainers.run.export import single_device_copy
 from trainers.run.folder import RunFolder
 from trainers.run.load import load_finished
 

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from flags.recipe import Train
-from trainers.loop.windows import Calls, Evaluations, Steps, Window
+from trainers.loop.windows import Calls, Evaluations, RunLength, Window
 
-RUN = Steps(total=100, per_epoch=10.0)
+RUN = RunLength(total=100, per_epoch=10.0)
 TRAIN = Train(global_batch=8, steps=100, log_every=10, eval_every=25, checkpoint_every=40)
 
 
@@ -30,7 +30,7 @@ def test_calls_of_one_machine_stay_near_two_seconds():
 
 
 def test_a_slow_step_still_gets_a_call_of_its_own():
-    calls = Calls(TRAIN, Steps(total=3, per_epoch=10.0), profile=None, timed=True)
+    calls = Calls(TRAIN, RunLength(total=3, per_epoch=10.0), profile=None, timed=True)
     assert steps_of(calls, 3, seconds_per_step=60.0) == [1, 2, 3]
 
 
@@ -46,7 +46,7 @@ def test_a_window_weighs_its_calls_by_their_steps():
 
 
 def test_no_call_crosses_the_end_of_the_first_pass():
-    steps = Steps(total=30, per_epoch=10.0, first_pass=22)
+    steps = RunLength(total=30, per_epoch=10.0, first_pass=22)
     assert steps_of(Calls(TRAIN, steps, profile=None, timed=False), 30) == [10, 20, 22, 25, 30]
 
 

@@ -60,7 +60,7 @@ def model(session):
 
 @pytest.fixture(scope="module")
 def examples(session):
-    return list(stream.examples(session.dataset.split(SPLIT)))
+    return list(stream.examples(session.task.dataset.split(SPLIT)))
 
 
 def ten_crop_probabilities(session, model, encoded):
@@ -88,7 +88,7 @@ def test_probabilities_are_averaged_over_views_and_every_example_counts_once(ses
     probabilities = np.stack([REFERENCE[protocol](session, model, example["image"]) for example in examples])
     labels = np.array([int(example["label"]) for example in examples])
     expected = metrics_of(probabilities, labels, session.recipe.train.label_smoothing)
-    evaluation = ImageEvaluation(session, session.task.views(protocol, model))
+    evaluation = session.task.evaluation(protocol, session.strategy, model)
     assert_same(evaluation.run(SPLIT), expected)
 
 
@@ -99,15 +99,15 @@ def test_two_replicas_test_as_one(session, model, fake_imagenet, two_replicas, p
     with two_replicas.scope():
         copy = mirrored.task.build_model()
     copy.set_weights(model.get_weights())
-    one = ImageEvaluation(session, session.task.views(protocol, model)).run(SPLIT)
-    assert_same(ImageEvaluation(mirrored, mirrored.task.views(protocol, copy)).run(SPLIT), one)
+    one = session.task.evaluation(protocol, session.strategy, model).run(SPLIT)
+    assert_same(mirrored.task.evaluation(protocol, mirrored.strategy, copy).run(SPLIT), one)
 
 
 def test_an_ensemble_is_the_mean_of_probabilities(session, model, examples):
     keras.utils.set_random_seed(4)
     other = session.task.build_model()
     views = [session.task.views(how, which) for how, which in (("ten_crop", model), ("centre_crop", other))]
-    numbers = ImageEvaluation(session, *views).run(SPLIT)
+    numbers = ImageEvaluation(session.task, session.strategy, model, views).run(SPLIT)
     pixels = [images.evaluation_image(example["image"], session.recipe.data, 32) for example in examples]
     singles = np.exp(log_softmax(other(session.task.normalise(np.stack(pixels)), training=False)))
     crops = np.stack([ten_crop_probabilities(session, model, example["image"]) for example in examples])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from flags.run import parse
-from trainers.exports import write_keras_model
 from trainers.main import main
+from trainers.run.export import write_keras_model
 from trainers.run.screen import Screen
 from trainers.session import open_session
 from trainers.tasks.text.writing import AT_ONCE
@@ -32,7 +32,7 @@ def leave_a_run(folder, *arguments, writes=None, others=-100.0):
     for weight in model.weights:
         weight.assign(random.normal(0, 0.7, weight.shape))
     if writes:
-        allowed = np.isin(session.dataset.symbols, writes)
+        allowed = np.isin(session.task.dataset.symbols, writes)
         bias = model.get_layer("embedding").bias
         bias.assign(np.where(allowed, bias, others))
     session.folder.path.mkdir(parents=True, exist_ok=True)

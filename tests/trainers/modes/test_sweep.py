@@ -210,7 +210,7 @@ def test_killed_it_goes_on_from_the_checkpoints_of_its_trials_to_the_same_bits(t
     process.kill()  # its worker is still saving when the same command comes
     again = end(arguments)
     assert again.returncode == 0, again.stderr
-    assert "going on from step" in (tmp_path / "killed" / "weight_decay0.0-seed0" / "log.txt").read_text()
+    assert "resuming from step" in (tmp_path / "killed" / "weight_decay0.0-seed0" / "log.txt").read_text()
     assert end([*LONG, f"--model_dir={tmp_path}/whole", "--parallel=1"]).returncode == 0
     for trial in ("weight_decay0.0-seed0", "weight_decay0.1-seed0"):
         assert_same_weights(tmp_path / "killed" / trial, tmp_path / "whole" / trial)

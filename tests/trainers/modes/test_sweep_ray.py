@@ -56,7 +56,7 @@ def test_a_trial_of_a_node_that_is_lost_goes_on_elsewhere_and_all_end(tmp_path, 
     summary = json.loads(process.communicate(timeout=300)[0])
     assert (process.returncode, summary["done"], summary["failed"]) == (0, 3, [])
     assert {path.parent.name for path in tmp_path.glob("*/results.json")} == NAMES
-    assert [name for name, log in logs(tmp_path).items() if "going on from step" in log]
+    assert [name for name, log in logs(tmp_path).items() if "resuming from step" in log]
 
 
 def test_a_signal_lets_the_trials_save(tmp_path, cluster):

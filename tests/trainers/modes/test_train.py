@@ -185,7 +185,7 @@ def test_a_finished_run_started_again_trains_no_more(finished, digits_dir, capsy
     before = (finished / "metrics.jsonl").read_text()
     assert main(command(finished, digits_dir, *ONE_CPU)) == 0
     assert (finished / "metrics.jsonl").read_text() == before
-    assert "going on from step 12" in capsys.readouterr().err
+    assert "resuming from step 12" in capsys.readouterr().err
 
 
 def test_another_recipe_in_the_folder_is_refused_with_the_difference(finished, digits_dir, capsys):

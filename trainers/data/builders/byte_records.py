@@ -9,12 +9,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from trainers.data.builders.archived import Archived
+
 SPLITS = ("train", "validation", "test")
-
-
-def manual_folder(builder: tfds.core.DatasetBuilder) -> str:
-    """Where TFDS looks for files that the user has fetched."""
-    return os.path.join(builder.data_dir_root, "downloads", "manual")
 
 
 class ByteRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -48,28 +45,11 @@ class ByteRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: self._generate_examples(part) for split, part in zip(SPLITS, parts)}
 
 
-class ArchivedText(ByteRecords, skip_registration=True):
+class ArchivedText(Archived, ByteRecords, skip_registration=True):
     """A text that is published as a zip archive, and what is known of it without having it."""
 
-    URL: str
-    FILES: tuple[str, ...]  # of the archive
     NUM_SYMBOLS: int  # distinct bytes, or words and <eos>, of the training part
     NUM_TOKENS: dict[str, int]  # of each split: bytes, or words and an <eos> a line
-
-    @property
-    def archive(self) -> str:
-        return os.path.basename(self.URL)
-
-    def local_source(self) -> str | None:
-        """What holds the files without a download: TFDS's manual folder, or the archive there; None if neither."""
-        folder = manual_folder(self)
-        if all(tf.io.gfile.exists(os.path.join(folder, file)) for file in self.FILES):
-            return folder
-        archive = os.path.join(folder, self.archive)
-        return archive if tf.io.gfile.exists(archive) else None
-
-    def _source(self, dl_manager: tfds.download.DownloadManager) -> str:
-        return self.local_source() or os.fspath(dl_manager.download(self.URL))
 
     def _read(self, source: str, file: str) -> bytes:
         """A file of the archive, or of the folder, that `source` is.

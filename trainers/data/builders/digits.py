@@ -15,6 +15,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
+    IS_EMBEDDED = True
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(

@@ -23,6 +23,7 @@ class DjangoDeEn(SentenceRecords):
     no sentence of one split is known from another. A pair's split depends on its English message alone.
     """
 
+    IS_EMBEDDED = True
     DESCRIPTION = "The interface messages of Django 5.2 in German and English, read from the package django."
     HOMEPAGE = "https://docs.djangoproject.com/en/5.2/topics/i18n/"
 

@@ -16,7 +16,7 @@ class Enwik8(ArchivedText):
     NUM_TOKENS = {"train": 90_000_000, "validation": 5_000_000, "test": 5_000_000}
 
     def _split_generators(self, dl_manager):
-        source = self._source(dl_manager)
+        source = self.source(dl_manager)
         text = self._read(source, "enwik8")
         size = sum(self.NUM_TOKENS.values())
         if len(text) != size:

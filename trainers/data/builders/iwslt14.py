@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
-from trainers.data.builders.byte_records import manual_folder
+from trainers.data.builders.archived import Archived
 from trainers.data.builders.sentence_records import Pair, SentenceRecords
 
 LANGUAGES = ("de", "en")
@@ -42,25 +42,17 @@ TEST = tuple(
 )
 
 
-class Iwslt14DeEn(SentenceRecords):
+class Iwslt14DeEn(Archived, SentenceRecords):
     """About 160,000 pairs to train, 7,000 to validate, 6,750 to test."""
 
     DESCRIPTION = "IWSLT 2014, German to English: transcripts of TED talks (Cettolo et al., WIT3), in lower case."
     HOMEPAGE = "https://wit3.fbk.eu"
     URL = "http://dl.fbaipublicfiles.com/fairseq/data/iwslt14/de-en.tgz"
-    archive = os.path.basename(URL)
-
-    def local_source(self) -> str | None:
-        """What holds the files without a download: TFDS's manual folder, or the archive there; None if neither."""
-        folder = manual_folder(self)
-        if all(tf.io.gfile.exists(os.path.join(folder, file)) for file in (*TRAIN, *sum(TEST, ()))):
-            return folder
-        archive = os.path.join(folder, self.archive)
-        return archive if tf.io.gfile.exists(archive) else None
+    FILES = (*TRAIN, *sum(TEST, ()))
 
     def _split_generators(self, dl_manager):
-        source = self.local_source() or os.fspath(dl_manager.download(self.URL))
-        files = _read(source, (*TRAIN, *sum(TEST, ())))
+        source = self.source(dl_manager)
+        files = _read(source, self.FILES)
         pairs = list(filter(is_clean, _aligned(source, TRAIN, [tagged_lines(files[file]) for file in TRAIN])))
         test = [pair for part in TEST for pair in _aligned(source, part, [segments(files[file]) for file in part])]
         return {

@@ -15,6 +15,7 @@ BYTES = 6_089_746
 class WikipediaSample(ByteRecords):
     """XML as in enwik8, cut by position: 90 % to train, 5 % to validate, 5 % to test."""
 
+    IS_EMBEDDED = True
     DESCRIPTION = "6,089,746 bytes of an XML dump of the English Wikipedia, read from the package gensim."
     HOMEPAGE = "https://radimrehurek.com/gensim/"
 

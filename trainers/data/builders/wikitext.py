@@ -19,7 +19,7 @@ class _Wikitext(ArchivedText, skip_registration=True):
     UNIT = "word"
 
     def _split_generators(self, dl_manager):
-        source = self._source(dl_manager)
+        source = self.source(dl_manager)
         return {split: self._generate_examples(self._read(source, file)) for split, file in zip(SPLITS, self.FILES)}
 
 

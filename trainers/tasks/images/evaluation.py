@@ -1,31 +1,38 @@
-"""Classifiers of images on a split that is read and decoded as it goes, by one of the protocols of testing."""
+"""Evaluation of classifiers on a split that is read and decoded as it is needed."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import keras
 import tensorflow as tf
 
 from trainers.data import stream
 from trainers.loop.evaluation import EvalLoop
-from trainers.session import Session
 from trainers.tasks.evaluation import Evaluation
 from trainers.tasks.images.views import Views, log_mean
 
+if TYPE_CHECKING:
+    from trainers.tasks.images.classification import Classification
+
 
 class ImageEvaluation(Evaluation):
-    """Of several classifiers the mean of their probabilities is tested.
+    """Of several classifiers the mean of their probabilities is evaluated.
 
     Args:
         members: how each classifier is tested (`Classification.views`).
     """
 
-    def __init__(self, session: Session, *members: Views):
-        super().__init__(session)
+    def __init__(
+        self, task: Classification, strategy: tf.distribute.Strategy, model: keras.Model, members: Sequence[Views]
+    ):
+        super().__init__(task, strategy, model)
         self._members = members
         self._data = functools.cache(self._data)  # its own: a cache of the class would keep every model
-        self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=session.task.metric_names)
+        self._loop = EvalLoop(strategy=strategy, measure=self._measure, names=task.metric_names)
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
         data, batches = self._data(split)
@@ -34,7 +41,7 @@ class ImageEvaluation(Evaluation):
 
     def _measure(self, batch):
         each = [member.log_probabilities(views) for member, views in zip(self._members, batch["views"])]
-        losses, metrics = self._session.task.scores(log_mean(tf.stack(each), axis=0), batch["label"])
+        losses, metrics = self._task.scores(log_mean(tf.stack(each), axis=0), batch["label"])
         return metrics | {"loss": losses}
 
     def _example(self, example):
@@ -43,11 +50,11 @@ class ImageEvaluation(Evaluation):
 
     def _data(self, split: str) -> tuple[tf.distribute.DistributedDataset, int]:
         """The batches of a split, and how many there are."""
-        session, examples = self._session, self._session.dataset.split(split)
-        replicas = session.strategy.num_replicas_in_sync
-        replica_batch = session.recipe.train.eval_batch // replicas
+        task, examples = self._task, self._task.dataset.split(split)
+        replicas = self._strategy.num_replicas_in_sync
+        replica_batch = task.recipe.train.eval_batch // replicas
         global_batch = replicas * min(member.images_at_once(replica_batch) for member in self._members)
-        data = session.strategy.distribute_datasets_from_function(
+        data = self._strategy.distribute_datasets_from_function(
             lambda context: stream.evaluation_batches(
                 examples, self._example, global_batch=global_batch, context=context
             )

@@ -1,22 +1,29 @@
-"""Image classification where the training images lie in memory: a subset of them, with labels that may be wrong."""
+"""Image classification with the training images in memory: a subset of them, with labels that may be wrong."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from flags.errors import UserError
+from flags.recipe import Experiment
 from trainers.data import in_memory
-from trainers.loop.windows import Steps
-from trainers.run.files import write_npz
-from trainers.run.folder import RunFolder
+from trainers.data.splits import check_num_train
+from trainers.loop.windows import RunLength
+from trainers.run.files import npz_bytes
 from trainers.tasks.images.classification import Classification
+from trainers.tasks.images.in_memory_evaluation import InMemoryEvaluation
 from trainers.tasks.shares import check_shares
+
+LABELS = "labels.npz"  # which training images are used, and their labels, true and as trained on
 
 
 class InMemoryClassification(Classification):
-    """What the loop asks of it; a batch is as in `Classification`, and has `share` [batch].
+    """Classification of images in memory. A batch is as in `Classification`, and has `share` [batch].
 
     An epoch is all examples once, and its last batch may be smaller than the others: `share` is global_batch divided by
     the examples of the step in all replicas, so that a step's gradient is always the mean over its examples.
@@ -40,17 +47,16 @@ class InMemoryClassification(Classification):
     def examples_per_epoch(self) -> int:
         return self.recipe.data.num_train or self.dataset.split(self.recipe.data.train_split).num_examples
 
-    @property
-    def steps(self) -> Steps:
+    @functools.cached_property
+    def length(self) -> RunLength:
         """As PyTorch counts: the last batch of an epoch is kept, whatever its size."""
         train = self.recipe.train
         per_epoch = -(-self.examples_per_epoch // train.global_batch)
         total = train.steps or max(1, int(round(train.epochs * per_epoch, 6)))
-        return Steps(total, per_epoch)
+        return RunLength(total, per_epoch)
 
     def units(self, first: int, steps: int) -> int:
-        """How many examples `steps` steps from step `first` on see."""
-        per_epoch, batch, examples = self.steps.per_epoch, self.recipe.train.global_batch, self.examples_per_epoch
+        per_epoch, batch, examples = self.length.per_epoch, self.recipe.train.global_batch, self.examples_per_epoch
 
         def seen(step: int) -> int:
             epochs, rest = divmod(step, per_epoch)
@@ -61,15 +67,12 @@ class InMemoryClassification(Classification):
     def check_splits(self) -> None:
         super().check_splits()
         data = self.recipe.data
-        there = self.dataset.split(data.train_split).num_examples
-        if data.num_train is not None and data.num_train > there:
-            raise UserError(
-                f"data.num_train={data.num_train}: data.train_split={data.train_split} of {data.name} has {there:,} "
-                f"examples. Take at most that many, or none for all."
-            )
+        available = self.dataset.split(data.train_split).num_examples
+        check_num_train(data.num_train, available, split=data.train_split, name=data.name, unit="example")
 
-    def check_batches(self, replicas: int) -> None:
-        train = self.recipe.train
+    @classmethod
+    def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
+        train = recipe.train
         check_shares("train.global_batch", train.global_batch, replicas)
         if train.micro_batches > 1 or train.batch_norm_batch is not None:
             raise UserError(
@@ -78,18 +81,16 @@ class InMemoryClassification(Classification):
             )
 
     @property
-    def facts(self) -> dict:
-        """What results say of the training examples besides how they are fitted."""
+    def summary(self) -> dict[str, Any]:
         used = self.training_set
         return {"label_noise": {"corrupted": int(used.is_corrupted.sum()), "examples": len(used.labels)}}
 
-    def keep(self, folder: RunFolder) -> None:
-        """Writes which examples are used, and their labels, true and as trained on."""
+    def assets(self) -> Mapping[str, bytes]:
         used = self.training_set
-        write_npz(folder.labels, {"index": used.index, "labels": used.labels, "true_labels": used.true_labels})
+        arrays = {"index": used.index, "labels": used.labels, "true_labels": used.true_labels}
+        return {LABELS: npz_bytes(arrays)}
 
-    def training_batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext):
-        """The batches of one input pipeline from `first_step` on, without end."""
+    def _stream(self, first_step, global_batch, context, mean_image) -> tf.data.Dataset:
         return in_memory.training_batches(
             self.training_set,
             self.recipe.data,
@@ -99,7 +100,10 @@ class InMemoryClassification(Classification):
             context=context,
         )
 
-    def losses(self, model, batch, training: bool):
+    def evaluation(self, protocol: str, strategy: tf.distribute.Strategy, model: keras.Model) -> InMemoryEvaluation:
+        return InMemoryEvaluation(self, strategy, model)
+
+    def losses(self, network, batch, training: bool):
         """As `Classification`, each multiplied by the batch's `share`."""
-        losses, metrics = super().losses(model, batch, training)
+        losses, metrics = super().losses(network, batch, training)
         return losses * batch["share"], {name: values * batch["share"] for name, values in metrics.items()}

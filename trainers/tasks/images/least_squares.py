@@ -1,4 +1,4 @@
-"""Image classification by a linear head that is solved for: squared error of scores against one-hot labels."""
+"""Image classification by a linear head in closed form: squared error of scores against one-hot labels."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ import keras
 import tensorflow as tf
 
 import tf_models
-from trainers.loop.windows import Steps
+from flags.recipe import Experiment
+from trainers.loop.closed_form import solve_head
+from trainers.loop.state import TrainState
+from trainers.loop.windows import RunLength
+from trainers.tasks.description import Description
 from trainers.tasks.images.in_memory import InMemoryClassification
 from trainers.tasks.shares import check_shares
 
 
 class LeastSquares(InMemoryClassification):
-    """What a run asks of it; images are held in memory, and the one step takes in all of them.
+    """A head on fixed features that is solved for, once, on all training images.
 
-    Images are normalised, and scores given, in float64.
+    Images are normalised, and scores computed, in float64.
     """
 
     metric_names = ("squared_error", "top1")
-    is_solved = True
+    is_closed_form = True
 
-    @property
-    def steps(self) -> Steps:
-        return Steps(total=1, per_epoch=1)
+    length = RunLength(total=1, per_epoch=1)
 
     def units(self, first: int, steps: int) -> int:
-        """How many examples `steps` steps from step `first` on see."""
         return steps * self.examples_per_epoch
 
-    def check_batches(self, replicas: int) -> None:
-        check_shares("train.eval_batch", self.recipe.train.eval_batch, replicas)
+    @classmethod
+    def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
+        check_shares("train.eval_batch", recipe.train.eval_batch, replicas)
 
     def build_model(self) -> keras.Model:
         return tf_models.build_model(
@@ -41,7 +43,10 @@ class LeastSquares(InMemoryClassification):
             **{"feature_seed": self.seed, **self.recipe.model.options()},
         )
 
-    def training_images(self) -> Iterator[tf.Tensor]:
+    def solve(self, model: keras.Model) -> None:
+        solve_head(model, self._training_images(), self.training_set.labels, self.recipe.optimizer.weight_decay)
+
+    def _training_images(self) -> Iterator[tf.Tensor]:
         """The normalised images of `training_set`, in its order, `eval_batch` at once."""
         images, batch = self.training_set.images, self.recipe.train.eval_batch
         return (self.normalise(images[begin : begin + batch]) for begin in range(0, len(images), batch))
@@ -58,7 +63,17 @@ class LeastSquares(InMemoryClassification):
         is_right = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
         return errors, {"squared_error": errors, "top1": tf.cast(is_right, tf.float32)}
 
-    def predict(self, model: keras.Model, encoded):
+    def class_probabilities(self, model: keras.Model, encoded):
         """As `Classification`; the probabilities are the softmax of the scores, which orders classes and no more."""
-        answers = super().predict(model, encoded)
+        answers = super().class_probabilities(model, encoded)
         return answers | {"probabilities": tf.cast(answers["probabilities"], tf.float32)}
+
+    def describe(self, state: TrainState, replicas: int) -> Description:
+        examples = self.recipe.train.eval_batch // replicas
+        return Description(
+            length=f"steps  1, which solves for the head on all {self.examples_per_epoch:,} examples",
+            examples=examples,
+            batch=f"batches of {examples} examples",
+            remedy="--set=train.eval_batch=N makes them smaller",
+            untrained="that stay as they are drawn",
+        )

@@ -13,23 +13,25 @@ import os
 import pathlib
 import re
 import sys
-import uuid
 
 import numpy as np
 import tensorflow as tf
 
 from flags.data import Images
 from flags.errors import UserError
-from trainers.data import images, sources, stream
+from trainers.data import images, stream
+from trainers.data.sources import data_folder
+from trainers.data.splits import Split
 from trainers.data.synthetic import SyntheticDataSet, SyntheticSplit
-from trainers.run.files import write_bytes
+from trainers.run.files import replace_remote
+from trainers.tasks.images.data import ImageDataSet
 
 CHUNK = 10_000  # examples between two lines on the screen; also what is summed in one call
 GROUP = 16  # examples that a core sums before sums are added up
 
 
 def training_mean(
-    dataset: sources.DataSet | SyntheticDataSet,
+    dataset: ImageDataSet | SyntheticDataSet,
     data: Images,
     resolution: int,
     *,
@@ -54,10 +56,7 @@ def training_mean(
     mean = mean_of(split, data, resolution, quiet=quiet)
     with contextlib.suppress(tf.errors.OpError):
         tf.io.gfile.makedirs(os.path.dirname(cached))
-        aside = f"{cached}.{uuid.uuid4().hex}.writing"
-        with tf.io.gfile.GFile(aside, "wb") as file:
-            file.write(_serialise(mean))
-        tf.io.gfile.rename(aside, cached, overwrite=True)
+        replace_remote(cached, as_bytes(mean))
     return mean
 
 
@@ -86,9 +85,11 @@ def mean_of(split: stream.Records, data: Images, resolution: int, *, quiet: bool
     return (total / count).astype(np.float32)
 
 
-def write(mean_image: np.ndarray, path: pathlib.Path) -> None:
-    """Puts a mean image into a run's folder, in one step."""
-    write_bytes(path, _serialise(mean_image))
+def as_bytes(mean_image: np.ndarray) -> bytes:
+    """A mean image as an .npy file."""
+    content = io.BytesIO()
+    np.save(content, mean_image)
+    return content.getvalue()
 
 
 def read(path: pathlib.Path, resolution: int) -> np.ndarray:
@@ -106,18 +107,12 @@ def read(path: pathlib.Path, resolution: int) -> np.ndarray:
         ) from error
 
 
-def _cache_file(name: str, split: sources.Split, data: Images, resolution: int, data_dir) -> str:
+def _cache_file(name: str, split: Split, data: Images, resolution: int, data_dir) -> str:
     """Where a mean image is kept. The name says whose it is to a reader; the hash, which has all of it, decides."""
     identity = (name, data.train_split, split.shard_sizes, data.crop_padding, data.resize, resolution)
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
     readable = re.sub(r"[^\w.]+", "-", f"{name}-{data.train_split}-{resolution}")
-    return os.path.join(sources.data_folder(data_dir), "mean_images", f"{readable}-{digest}.npy")
-
-
-def _serialise(mean_image: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.save(content, mean_image)
-    return content.getvalue()
+    return os.path.join(data_folder(data_dir), "mean_images", f"{readable}-{digest}.npy")
 
 
 def _parse(content: bytes, resolution: int) -> np.ndarray:

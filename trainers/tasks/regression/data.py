@@ -8,9 +8,21 @@ import numpy as np
 
 from flags.data import LinearData
 from flags.errors import UserError
+from trainers.data.sources import GeneratedSource
 
 NAME = "linear_data"
 COEFFICIENTS, TRAIN, NOISE, TEST = 1, 2, 3, 4  # what a generator is for, which is part of its seed
+
+
+def find(name: str) -> GeneratedSource:
+    """The data set of that name.
+
+    Raises:
+        UserError: there is no other than `NAME`.
+    """
+    if name != NAME:
+        raise UserError(f"data.name={name}: this experiment makes its data in memory. Set data.name={NAME}.")
+    return GeneratedSource(name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Regression on a few numbers an example: squared error, every step on all training examples."""
+"""Regression on a few numbers per example: squared error, every step on all training examples."""
 
 from __future__ import annotations
 
@@ -9,26 +9,49 @@ import tf_models
 from flags.errors import UserError
 from flags.recipe import Experiment
 from trainers.data import stream
-from trainers.run.folder import RunFolder
-from trainers.tasks.examples import OfExamples
+from trainers.data.sources import GeneratedSource
+from trainers.loop.state import TrainState
+from trainers.tasks.description import Description
+from trainers.tasks.examples import ExampleTask
+from trainers.tasks.regression import data
 from trainers.tasks.regression.data import LinearDataSet, Pairs
+from trainers.tasks.regression.evaluation import RegressionEvaluation
+from trainers.tasks.regression.saved_model import RegressionSavedModel
 from trainers.tasks.shares import check_shares
+from trainers.tasks.task import Opening
 
 
-class Regression(OfExamples):
-    """What the loop asks of regression. A batch is a dict: `inputs` [batch, dimension], `targets` [batch, 1], float32.
+class Regression(ExampleTask):
+    """Regression. A batch is a dict: `inputs` [batch, dimension] and `targets` [batch, 1], float32.
 
-    The risk of the source is the mean absolute error on the test split, here `absolute_error`.
+    The risk of Heckel & Yilmaz (2020) is the mean absolute error on the test split, here `absolute_error`.
     """
 
     metric_names = ("squared_error", "absolute_error")
-    selects_by = "squared_error"
-    larger_is_better = False
-    protocol_on_the_way = test_protocol = "one_pass"
+    monitor = "squared_error"
+    validation_protocol = test_protocol = "one_pass"
 
-    def __init__(self, recipe: Experiment, dataset: LinearDataSet):
+    def __init__(self, recipe: Experiment, dataset: LinearDataSet, *, seed: int):
         self.recipe = recipe
         self.dataset = dataset
+        self.seed = seed
+
+    @classmethod
+    def find_data(cls, name: str, data_dir: str | None) -> GeneratedSource:
+        return data.find(name)
+
+    @classmethod
+    def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
+        train = recipe.train
+        check_shares("train.global_batch", train.global_batch, replicas)
+        if train.micro_batches > 1:
+            raise UserError(
+                f"train.micro_batches={train.micro_batches}: a step's examples are few and stay together. Set it to 1."
+            )
+
+    @classmethod
+    def open(cls, recipe: Experiment, opening: Opening) -> Regression:
+        return cls(recipe, LinearDataSet(recipe.data, seed=opening.seed), seed=opening.seed)
 
     @property
     def training_set(self) -> Pairs:
@@ -38,23 +61,12 @@ class Regression(OfExamples):
     def examples_per_epoch(self) -> int:
         return self.recipe.data.num_train
 
-    def check_batches(self, replicas: int) -> None:
-        train = self.recipe.train
-        check_shares("train.global_batch", train.global_batch, replicas)
-        if train.micro_batches > 1:
-            raise UserError(
-                f"train.micro_batches={train.micro_batches}: a step's examples are few and stay together. Set it to 1."
-            )
-
     def build_model(self) -> keras.Model:
         data, model = self.recipe.data, self.recipe.model
         return tf_models.build_model(model.name, inputs=data.dimension, **model.options())
 
-    def keep(self, folder: RunFolder) -> None:
-        """Nothing: the data follow from recipe and seed."""
-
-    def training_batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext):
-        """The batches of one input pipeline, without end: of every step, each of its replicas' part of all examples."""
+    def _batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """Every step takes all training examples, of which each replica has a part."""
         examples = self.training_set
         replicas = context.num_replicas_in_sync
         own = replicas // context.num_input_pipelines
@@ -65,8 +77,23 @@ class Regression(OfExamples):
         }
         return stream.finished(tf.data.Dataset.from_tensor_slices(parts).repeat(), context)
 
-    def losses(self, model: keras.Model, batch, training: bool):
+    def losses(self, network: keras.Model, batch, training: bool):
         """Squared errors [batch], and `squared_error`, which is the same, and `absolute_error`."""
-        differences = (model(batch["inputs"], training=training) - batch["targets"])[:, 0]
+        differences = (network(batch["inputs"], training=training) - batch["targets"])[:, 0]
         errors = tf.square(differences)
         return errors, {"squared_error": errors, "absolute_error": tf.abs(differences)}
+
+    def evaluation(self, protocol: str, strategy: tf.distribute.Strategy, model: keras.Model) -> RegressionEvaluation:
+        return RegressionEvaluation(self, strategy, model)
+
+    def saved_model(self, model: keras.Model) -> RegressionSavedModel:
+        return RegressionSavedModel(self, model)
+
+    def describe(self, state: TrainState, replicas: int) -> Description:
+        length, examples = self.length, self._examples_at_once(replicas)
+        return Description(
+            length=f"steps  {length.total:,} of all {self.examples_per_epoch:,} examples",
+            examples=examples,
+            batch=f"batches of {examples} examples",
+            remedy="--set=data.num_train=N and --set=train.global_batch=N make it smaller",
+        )

@@ -15,7 +15,6 @@ import io
 import itertools
 import os
 import re
-import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -25,9 +24,16 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from flags.errors import UserError
-from trainers.data import sources, stream
+from trainers.data import stream
 from trainers.data.builders.byte_records import SPLITS
+from trainers.data.builders.enwik8 import Enwik8
+from trainers.data.builders.wikipedia_sample import WikipediaSample
+from trainers.data.builders.wikitext import Wikitext2, Wikitext103
+from trainers.data.sources import GeneratedSource, Source
+from trainers.data.splits import open_split, parts_of
+from trainers.run.files import replace_remote
 
+TEXTS = {builder.name: builder for builder in (Enwik8, Wikitext103, Wikitext2, WikipediaSample)}
 SYNTHETIC = "synthetic_text"
 LINE_END = "<eos>"
 CHUNK_BYTES = 1 << 20  # bytes that are counted at once: NumPy widens them eightfold
@@ -117,7 +123,7 @@ class TextDataSet:
 
     def _parts(self, split: str) -> list[tuple[str, int, int]]:
         lengths = {name: len(ids) for name, ids in self._learnt[1].items()}
-        return _parts(lengths, split, self.name, self.unit)
+        return parts_of(lengths, split, self.name, self.unit)
 
     def _text(self, split: str, begin: int, end: int) -> bytes:
         ids = self._learnt[1][split]
@@ -134,39 +140,47 @@ class DeclaredText:
     _lengths: Mapping[str, int]
 
     def num_tokens(self, split: str) -> int:
-        return sum(end - begin for _, begin, end in _parts(self._lengths, split, self.name, self.unit))
+        return sum(end - begin for _, begin, end in parts_of(self._lengths, split, self.name, self.unit))
 
 
-def open_text(name: str, data_dir: str | os.PathLike | None = None, download: bool = False) -> TextDataSet:
-    """Opens a prepared text; the embedded sample is prepared on the way if it is missing, others if `download`.
-
-    Of enwik8 and WikiText only what occurs is a symbol; of the sample every byte is, those that do not occur in
-    training last, in numeric order.
+def find(name: str, data_dir: str | os.PathLike | None = None) -> Source | GeneratedSource:
+    """The text of that name.
 
     Raises:
-        DataNotPrepared: it is not in the folder.
-        UserError: no such text, or its description cannot be read.
+        UserError: there is none, or its description cannot be read.
     """
-    _builder(name, data_dir)  # what is no text is refused before it is prepared
-    sources.ensure_prepared(name, data_dir, download)
-    builder = _builder(name, data_dir)
-    unit = sources.TEXTS[builder.name].UNIT
+    if name == SYNTHETIC:
+        return GeneratedSource(name)
+    if re.split("[/:]", name)[0] not in TEXTS:
+        known = ", ".join((*TEXTS, SYNTHETIC))
+        raise UserError(f"data.name={name}: this experiment reads a text, and that is none. Texts: {known}")
+    return Source(name, data_dir)
+
+
+def open_text(source: Source | GeneratedSource, *, seed: int = 0) -> TextDataSet:
+    """The text of a prepared source.
+
+    Of enwik8 and WikiText only what occurs is a symbol. Of an embedded sample every byte is; those that do not occur in
+    training come last, in numeric order.
+
+    Args:
+        seed: of a made-up text.
+    """
+    if isinstance(source, GeneratedSource):
+        return open_synthetic(seed=seed)
+    builder = source.builder
+    unit = TEXTS[builder.name].UNIT
     if unit == "word":
         learn = functools.partial(_kept_words, os.path.join(builder.data_dir, "tokens.npz"))
     else:
-        learn = functools.partial(_learn_bytes, complete=builder.name in sources.SAMPLES)
+        learn = functools.partial(_learn_bytes, complete=source.is_embedded)
     return TextDataSet(builder.info.full_name, unit, functools.partial(_read_split, builder), learn)
 
 
-def declared_text(name: str, data_dir: str | os.PathLike | None = None) -> DeclaredText:
-    """One of the published texts (not the sample) as it is known to be, prepared or not.
-
-    Raises:
-        UserError: no such text.
-    """
-    builder = _builder(name, data_dir)
-    known = sources.TEXTS[builder.name]
-    return DeclaredText(builder.info.full_name, known.UNIT, known.NUM_SYMBOLS, known.NUM_TOKENS)
+def declared_text(source: Source) -> DeclaredText:
+    """One of the published texts (not the sample) as it is known to be, prepared or not."""
+    known = TEXTS[source.builder.name]
+    return DeclaredText(source.builder.info.full_name, known.UNIT, known.NUM_SYMBOLS, known.NUM_TOKENS)
 
 
 def open_synthetic(*, seed: int, num_train: int = 1 << 20, num_test: int = 1 << 16) -> TextDataSet:
@@ -277,10 +291,7 @@ def _kept_words(path: str, name: str, read: Read) -> tuple[_Words, Tokens]:
     content = io.BytesIO()
     np.savez(content, symbols=np.frombuffer(b"\n".join(vocabulary.symbols), np.uint8), **ids)
     with contextlib.suppress(tf.errors.OpError):
-        aside = f"{path}.{uuid.uuid4().hex}.writing"
-        with tf.io.gfile.GFile(aside, "wb") as file:
-            file.write(content.getvalue())
-        tf.io.gfile.rename(aside, path, overwrite=True)
+        replace_remote(path, content.getvalue())
     return vocabulary, ids
 
 
@@ -296,29 +307,9 @@ def _id_type(num_symbols: int) -> type:
     return np.uint8 if num_symbols <= 256 else np.int32
 
 
-def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
-    """TFDS's builder of a text, prepared or not."""
-    if re.split("[/:]", name)[0] not in sources.TEXTS:
-        known = ", ".join((*sources.TEXTS, SYNTHETIC))
-        raise UserError(f"data.name={name}: this experiment reads a text, and that is none. Texts: {known}")
-    return sources.find_builder(name, data_dir)
-
-
 def _read_split(builder: tfds.core.DatasetBuilder, split: str) -> bytes:
-    records = sources.open_split(builder, split, {"text": ("text", tf.string)})
+    records = open_split(builder, split, {"text": ("text", tf.string)})
     return b"".join(example["text"] for example in stream.examples(records).as_numpy_iterator())
-
-
-def _parts(lengths: Mapping[str, int], expression: str, name: str, unit: str) -> list[tuple[str, int, int]]:
-    """What a split expression names: (whole split, begin, end), one after the other, in symbols."""
-    # For TFDS a split is a file of as many examples as there are symbols, in a folder that has the split's name.
-    template = functools.partial(tfds.core.ShardedFileTemplate, dataset_name="text", filetype_suffix="none")
-    splits = tfds.core.SplitDict(
-        tfds.core.SplitInfo(name=split, shard_lengths=[length], num_bytes=0, filename_template=template(data_dir=split))
-        for split, length in lengths.items()
-    )
-    files = sources.split_instructions(splits, expression, name, unit)
-    return [(os.path.dirname(file.filename), file.skip, file.skip + file.take) for file in files]
 
 
 def _random_text(size: int, random: np.random.Generator) -> bytes:

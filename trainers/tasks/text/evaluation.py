@@ -1,4 +1,4 @@
-"""A language model on a whole split: in lanes, in order, state and memory carried from segment to segment."""
+"""Evaluation of a language model on a whole split: in lanes, in order, with state and memory carried along."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from trainers.loop.evaluation import EvalLoop
 from trainers.loop.stateful import StatefulModel
-from trainers.session import Session
-from trainers.tasks.evaluation import Evaluation
+from trainers.tasks.evaluation import Evaluation, Final
 from trainers.tasks.text import compressors, segments
-from trainers.tasks.text.task import symbol_losses
+from trainers.tasks.text.symbols import symbol_losses
+
+if TYPE_CHECKING:
+    from trainers.tasks.text.task import LanguageModelling
 
 AUTHOR = "_author"  # the metric as the author's code averages it
 
@@ -29,9 +31,8 @@ class TextEvaluation(Evaluation):
     `_author`.
     """
 
-    def __init__(self, session: Session, model: keras.Model):
-        super().__init__(session)
-        self._model = model
+    def __init__(self, task: LanguageModelling, strategy: tf.distribute.Strategy, model: keras.Model):
+        super().__init__(task, strategy, model)
         self._prepared = functools.cache(self._prepared)
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
@@ -40,7 +41,7 @@ class TextEvaluation(Evaluation):
         prepared.network.clear()  # an evaluation of diverged weights may have left NaN
         with weights or contextlib.nullcontext():
             numbers = prepared.loop.run(iter(prepared.data), prepared.segments)
-        task, loss = self._session.task, numbers["loss"]
+        task, loss = self._task, numbers["loss"]
         author = loss * (prepared.rows - 1) / prepared.rows
         return {
             "loss": loss,
@@ -53,20 +54,19 @@ class TextEvaluation(Evaluation):
     def protocol(self, split: str) -> str:
         return f"{self._lanes(split)} lanes"
 
-    def at_the_end(self, split: str) -> tuple[dict[str, float], dict[str, Any]]:
-        return {}, ({"compressors": self._compressors(split)} if self._session.task.unit == "byte" else {})
+    def final(self, split: str) -> Final:
+        return Final({}, {"compressors": self._compressors(split)} if self._task.unit == "byte" else {})
 
-    @staticmethod
-    def shown(told: Mapping[str, Any]) -> str:
-        if "compressors" not in told:
+    def format_extras(self, extras: Mapping[str, Any]) -> str:
+        if "compressors" not in extras:
             return ""
-        ways = told["compressors"]
+        ways = extras["compressors"]
         lines = [f"  {name:17} " + "  ".join(f"{bits[name]:.4f}" for bits in ways.values()) for name in ways["alone"]]
         return "\n".join([f"bits per character of compressors on the same bytes: {', '.join(ways)}", *lines])
 
     def _compressors(self, split: str) -> dict[str, dict[str, float]]:
         """What compressors make of a split: bits per character by how they are used, then by compressor."""
-        dataset, train_split = self._session.dataset, self._session.recipe.data.train_split
+        dataset, train_split = self._task.dataset, self._task.recipe.data.train_split
         text = dataset.text(split)
         bits = {"alone": compressors.bits_per_character(text)}
         if split != train_split:
@@ -74,17 +74,17 @@ class TextEvaluation(Evaluation):
         return bits
 
     def _lanes(self, split: str) -> int:
-        data = self._session.recipe.data
+        data = self._task.recipe.data
         return data.test_lanes if split == data.test_split else data.validation_lanes
 
     def _prepared(self, split: str) -> _Prepared:
-        session, data = self._session, self._session.recipe.data
+        strategy, data = self._strategy, self._task.recipe.data
         count = self._lanes(split)
-        lanes = segments.lanes(session.dataset.tokens(split), count)
+        lanes = segments.lanes(self._task.dataset.tokens(split), count)
         rows = lanes.shape[1]
         cut = segments.fixed_segments(rows, data.segment_length)
-        with session.strategy.scope():
-            network = StatefulModel(session.strategy, self._model, count)
+        with strategy.scope():
+            network = StatefulModel(strategy, self._model, count)
 
         def measure(batch):
             outputs = network(batch["tokens"], batch["is_first"], training=False)
@@ -92,8 +92,8 @@ class TextEvaluation(Evaluation):
 
         return _Prepared(
             network=network,
-            loop=EvalLoop(strategy=session.strategy, measure=measure, names=("loss",)),
-            data=session.strategy.distribute_datasets_from_function(
+            loop=EvalLoop(strategy=strategy, measure=measure, names=("loss",)),
+            data=strategy.distribute_datasets_from_function(
                 lambda context: segments.batches(lanes, cut, first_step=0, context=context).map(_weighted)
             ),
             segments=len(cut),

@@ -5,20 +5,18 @@ from __future__ import annotations
 import functools
 import math
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from flags.errors import RunError
 from tf_models.layers.devices import portable
 from tf_models.sha_rnn import collapse, empty_state
-from trainers.run.diverged import diverged
-from trainers.session import Session
+from trainers.tasks.saved_model import SavedModel
 from trainers.tasks.text.data import LINE_END
 from trainers.tasks.text.sampling import advance, state_specs
-from trainers.tasks.text.task import symbol_losses
+from trainers.tasks.text.symbols import symbol_losses
 
 NO_SYMBOL = -1  # the id of what is none
 UNKNOWN_WORD = b"<unk>"
@@ -30,95 +28,87 @@ CHECKED_STEPS = 16
 Signatures = Mapping[str, Callable[..., dict[str, tf.Tensor]]]
 
 
-def write(session: Session, model: keras.Model, path: pathlib.Path) -> None:
-    """Exports a model, its value gates collapsed, with four signatures that need nothing but TensorFlow.
+class TextSavedModel(SavedModel):
+    """`task` is a `LanguageModelling`."""
 
-    `serving_default` takes `text` ([batch] strings of any lengths) and returns `probabilities` [batch, symbols] of the
-    symbol after each, and `bits` [batch], what the text itself costs; of bytes also `bits_per_character`, of words
-    `perplexity` [batch]. A text stands after a line break: its first symbol is predicted as well, and it may be empty.
-    It is read in segments of the recipe's length, so memory does not grow with it. What is no symbol costs infinitely
-    many bits (it had probability 0) and is read as the most frequent one; a word that is none, as <unk> if there is it.
+    def write(self, path: pathlib.Path) -> None:
+        """Exports a model, its value gates collapsed, with four signatures that need nothing but TensorFlow.
 
-    `symbols` takes nothing and returns `symbols` [symbols]: the bytes that an id, or a column, stands for.
+        `serving_default` takes `text` ([batch] strings of any lengths) and returns `probabilities` [batch, symbols] of
+        the symbol after each, and `bits` [batch], what the text itself costs; of bytes also `bits_per_character`, of
+        words `perplexity` [batch]. A text is read as if it came after a line break: its first symbol is predicted as
+        well, and it may be empty. It is read in segments of the recipe's length, so memory does not grow with it. A
+        byte that is no symbol costs infinitely many bits (it had probability 0) and is read as the most frequent one; a
+        word that is none, as <unk> if there is it.
 
-    `start` takes `batch` (a number) and returns the state in which that many texts begin, part by part. `step` takes
-    `token` [batch] int32 and all parts of a state, and returns `logits` [batch, symbols] and the state after.
-    """
-    with keras.device("cpu:0"):
-        model = collapse(model)
-        encode = (_Bytes if session.dataset.unit == "byte" else _Words)(session.dataset.symbols)
-    archive = keras.export.ExportArchive()
-    archive.track(encode)  # a table of words; of variables the archive knows, and would save twice those of a `track`
+        `symbols` takes nothing and returns `symbols` [symbols]: the bytes that an id, or a column, stands for.
 
-    def score(text):
-        line_break, _ = encode(tf.constant([b"\n"]))
-        ids, lengths = encode(text)
-        probabilities, bits = _score(model, session.recipe.data.segment_length, line_break, ids, lengths)
-        per_symbol = tf.math.divide_no_nan(bits, tf.cast(lengths, tf.float32))
-        rate = {"bits_per_character": per_symbol} if session.dataset.unit == "byte" else {"perplexity": 2**per_symbol}
-        return {"probabilities": probabilities, "bits": bits, **rate}
+        `start` takes `batch` (a number) and returns the state in which that many texts begin, part by part. `step`
+        takes `token` [batch] int32 and all parts of a state, and returns `logits` [batch, symbols] and the next state.
+        """
+        dataset, segment_length = self._task.dataset, self._task.recipe.data.segment_length
+        with keras.device("cpu:0"):
+            model = collapse(self._model)
+            encode = (_Bytes if dataset.unit == "byte" else _Words)(dataset.symbols)
+        archive = keras.export.ExportArchive()
+        archive.track(
+            encode
+        )  # a table of words; the archive knows of variables, and would save those of a `track` twice
 
-    def step(token, state):
-        outputs = advance(model, token[:, tf.newaxis], state)
-        return {"logits": outputs["logits"][:, 0], **outputs["state"]}
+        def score(text):
+            line_break, _ = encode(tf.constant([b"\n"]))
+            ids, lengths = encode(text)
+            probabilities, bits = _score(model, segment_length, line_break, ids, lengths)
+            per_symbol = tf.math.divide_no_nan(bits, tf.cast(lengths, tf.float32))
+            rate = {"bits_per_character": per_symbol} if dataset.unit == "byte" else {"perplexity": 2**per_symbol}
+            return {"probabilities": probabilities, "bits": bits, **rate}
 
-    with portable():
-        archive.add_endpoint("serving_default", score, [tf.TensorSpec([None], tf.string, "text")])
-        archive.add_endpoint("symbols", lambda: {"symbols": tf.constant(session.dataset.symbols)}, [])
-        archive.add_endpoint("start", lambda batch: empty_state(model, batch), [tf.TensorSpec([], tf.int32, "batch")])
-        archive.add_endpoint("step", step, [tf.TensorSpec([None], tf.int32, "token"), state_specs(model, batch=None)])
-        archive.write_out(str(path), verbose=False)
+        def step(token, state):
+            outputs = advance(model, token[:, tf.newaxis], state)
+            return {"logits": outputs["logits"][:, 0], **outputs["state"]}
 
+        states = state_specs(model, batch=None)
+        with portable():
+            archive.add_endpoint("serving_default", score, [tf.TensorSpec([None], tf.string, "text")])
+            archive.add_endpoint("symbols", lambda: {"symbols": tf.constant(dataset.symbols)}, [])
+            archive.add_endpoint(
+                "start", lambda batch: empty_state(model, batch), [tf.TensorSpec([], tf.int32, "batch")]
+            )
+            archive.add_endpoint("step", step, [tf.TensorSpec([None], tf.int32, "token"), states])
+            archive.write_out(str(path), verbose=False)
 
-def check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
-    """Loads what was written and compares it with the live model on real test text.
+    def answers(self, path: pathlib.Path) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """Probabilities after and of test texts of several lengths, one longer than a segment, and of single steps."""
+        served = tf.saved_model.load(str(path)).signatures
+        yield from self._texts(served)
+        yield from self._steps(served)
 
-    Compared are texts of several lengths, one longer than a segment, and single steps. Returns the largest difference
-    of a probability: that of a next symbol, or of a text's symbols in the geometric mean.
+    def _texts(self, served: Signatures) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The live model reads texts one by one, unpadded. Of a text's symbols it is their geometric mean."""
+        dataset, segment_length = self._task.dataset, self._task.recipe.data.segment_length
+        symbols = dataset.tokens(self._task.recipe.data.test_split)
+        texts = [symbols[:length] for length in (0, 1, segment_length // 2, segment_length + segment_length // 2)]
+        answers = served["serving_default"](text=tf.constant([dataset.decode(text) for text in texts]))
+        specs = [tf.TensorSpec(shape, tf.int32) for shape in ([1, 1], [1, None], [1])]
+        score = functools.partial(_score, self._model, segment_length)
+        score = tf.function(score, input_signature=specs, autograph=False)
+        line_break = dataset.encode(b"\n")
+        for text, probabilities, bits in zip(texts, answers["probabilities"], answers["bits"]):
+            ids = text[np.newaxis].astype(np.int32)
+            live_probabilities, live_bits = score(line_break[np.newaxis].astype(np.int32), ids, [len(text)])
+            yield probabilities.numpy(), live_probabilities[0].numpy()
+            means = [np.exp2(-float(each) / max(len(text), 1)) for each in (bits, live_bits[0])]
+            yield tuple(np.array(mean) for mean in means)
 
-    Raises:
-        RunError: the live model's probabilities are not finite, or the difference is 1e-5 or more.
-    """
-    served = tf.saved_model.load(str(path)).signatures
-    pairs = [*_texts(session, model, served), *_steps(session, model, served)]
-    if not all(np.isfinite(live).all() for _, live in pairs):
-        raise diverged("probabilities", then="it was not exported")
-    difference = float(np.max([np.max(np.abs(served - live)) for served, live in pairs]))
-    if not difference < 1e-5:
-        raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")
-    return difference
-
-
-def _texts(session: Session, model: keras.Model, served: Signatures) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Probabilities after texts and of them, served and live; the live model reads them one by one, unpadded."""
-    dataset, segment_length = session.dataset, session.recipe.data.segment_length
-    symbols = dataset.tokens(session.recipe.data.test_split)
-    texts = [symbols[:length] for length in (0, 1, segment_length // 2, segment_length + segment_length // 2)]
-    answers = served["serving_default"](text=tf.constant([dataset.decode(text) for text in texts]))
-    specs = [tf.TensorSpec(shape, tf.int32) for shape in ([1, 1], [1, None], [1])]
-    score = tf.function(functools.partial(_score, model, segment_length), input_signature=specs, autograph=False)
-    line_break = dataset.encode(b"\n")
-    pairs = []
-    for text, probabilities, bits in zip(texts, answers["probabilities"], answers["bits"]):
-        ids = text[np.newaxis].astype(np.int32)
-        live_probabilities, live_bits = score(line_break[np.newaxis].astype(np.int32), ids, [len(text)])
-        pairs.append((probabilities.numpy(), live_probabilities[0].numpy()))
-        means = [np.exp2(-float(each) / max(len(text), 1)) for each in (bits, live_bits[0])]
-        pairs.append(tuple(np.array(mean) for mean in means))
-    return pairs
-
-
-def _steps(session: Session, model: keras.Model, served: Signatures) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Probabilities after each of some symbols, served and live."""
-    symbols = session.dataset.tokens(session.recipe.data.test_split)[:CHECKED_STEPS]
-    state, live_state = served["start"](batch=tf.constant(1)), empty_state(model, 1)
-    pairs = []
-    for symbol in tf.constant(symbols, tf.int32):
-        state = served["step"](token=symbol[tf.newaxis], **state)
-        live = advance(model, symbol[tf.newaxis, tf.newaxis], live_state)
-        live_state = live["state"]
-        pairs.append(tuple(tf.nn.softmax(each).numpy() for each in (state.pop("logits"), live["logits"][:, 0])))
-    return pairs
+    def _steps(self, served: Signatures) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Probabilities after each of some symbols."""
+        symbols = self._task.dataset.tokens(self._task.recipe.data.test_split)[:CHECKED_STEPS]
+        state, live_state = served["start"](batch=tf.constant(1)), empty_state(self._model, 1)
+        for symbol in tf.constant(symbols, tf.int32):
+            state = served["step"](token=symbol[tf.newaxis], **state)
+            live = advance(self._model, symbol[tf.newaxis, tf.newaxis], live_state)
+            live_state = live["state"]
+            yield tuple(tf.nn.softmax(each).numpy() for each in (state.pop("logits"), live["logits"][:, 0]))
 
 
 def _score(

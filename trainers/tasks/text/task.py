@@ -13,18 +13,26 @@ import tensorflow as tf
 import tf_models
 from flags.errors import UserError
 from flags.recipe import Experiment
+from flags.run import Run
+from trainers.data.sources import GeneratedSource, Source
+from trainers.loop.state import TrainState
 from trainers.loop.stateful import StatefulModel
-from trainers.loop.windows import Steps
-from trainers.run.folder import RunFolder
+from trainers.loop.windows import RunLength
+from trainers.run.tensorboard import TensorBoard
+from trainers.tasks.description import Description, aligned
 from trainers.tasks.shares import check_shares
-from trainers.tasks.task import Task
-from trainers.tasks.text import segments
-from trainers.tasks.text.data import TextDataSet
+from trainers.tasks.task import OneBatch, Opening, Task
+from trainers.tasks.text import data, segments, writing
+from trainers.tasks.text.data import DeclaredText, TextDataSet
+from trainers.tasks.text.evaluation import TextEvaluation
+from trainers.tasks.text.saved_model import TextSavedModel
+from trainers.tasks.text.symbols import symbol_losses
 
 METRICS = {  # unit of the text -> the papers' metric of it, of a loss in nats
     "byte": ("bpc", lambda loss: loss / math.log(2.0)),
     "word": ("perplexity", tf.exp),
 }
+SHOWN_SEGMENTS = 12  # of each pass
 LANES = {  # split of a text -> the field that says how many lanes it is cut into; the fewest symbols of a lane
     "train_split": ("train.global_batch", 3),  # of the last two the second may never be predicted
     "validation_split": ("data.validation_lanes", 2),
@@ -33,28 +41,44 @@ LANES = {  # split of a text -> the field that says how many lanes it is cut int
 
 
 class LanguageModelling(Task):
-    """What the loop asks of language modelling.
+    """Language modelling of a text in parallel lanes.
 
     A batch is a dict: `tokens` and `targets` [lanes, time] int32, where a lane's target is its next token, `is_first`
     [lanes] bool, whether the lane begins a text; the same number of tokens in every lane.
     """
 
-    selects_by = "loss"
-    larger_is_better = False
+    monitor = "loss"
     carries_state = True
     no_xla = "segments vary in length, and XLA would compile each length anew (and not cuDNN's LSTM at all)"
 
-    def __init__(self, recipe: Experiment, dataset: TextDataSet):
+    def __init__(self, recipe: Experiment, dataset: TextDataSet | DeclaredText, *, seed: int):
         self.recipe = recipe
         self.dataset = dataset
+        self.seed = seed
         self.unit = dataset.unit
         self.metric, self.metric_of = METRICS[dataset.unit]
+
+    @classmethod
+    def find_data(cls, name: str, data_dir: str | None) -> Source | GeneratedSource:
+        return data.find(name, data_dir)
+
+    @classmethod
+    def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
+        """Every replica gets as many lanes as any other."""
+        for field, _ in LANES.values():
+            check_shares(field, operator.attrgetter(field)(recipe), replicas)
+
+    @classmethod
+    def open(cls, recipe: Experiment, opening: Opening) -> LanguageModelling:
+        source = opening.source
+        dataset = data.open_text(source, seed=opening.seed) if source.is_prepared else data.declared_text(source)
+        return cls(recipe, dataset, seed=opening.seed)
 
     @property
     def test_protocol(self) -> str:
         return f"{self.recipe.data.test_lanes} lanes"
 
-    protocol_on_the_way = test_protocol
+    validation_protocol = test_protocol
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -75,11 +99,6 @@ class LanguageModelling(Task):
                 f"data.{field}={split} has {symbols:,} {unit}s, which is too short for {lanes_field}={lanes} lanes "
                 f"of {fewest} {unit}s or more. Take fewer lanes, or a larger split."
             )
-
-    def check_batches(self, replicas: int) -> None:
-        """Every replica gets as many lanes as any other."""
-        for field, _ in LANES.values():
-            check_shares(field, operator.attrgetter(field)(self.recipe), replicas)
 
     def build_model(self) -> keras.Model:
         model = self.recipe.model
@@ -111,38 +130,34 @@ class LanguageModelling(Task):
         return self.dataset.num_tokens(self.recipe.data.train_split) // self.recipe.train.global_batch
 
     def units(self, first: int, steps: int) -> int:
-        """How many bytes or words of the text `steps` steps from step `first` on see."""
         return int(self.segments.length[first : first + steps].sum()) * self.recipe.train.global_batch
 
-    @property
-    def steps(self) -> Steps:
+    @functools.cached_property
+    def length(self) -> RunLength:
         total = len(self.segments)
-        return Steps(
+        return RunLength(
             total=total,
             per_epoch=total * self._rows / int(self.segments.length.sum()),
             first_pass=len(self.passes[0]) if len(self.passes) > 1 else None,
         )
 
-    def keep(self, folder: RunFolder) -> None:
-        """A text is the same to all runs."""
-
-    def training_batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext):
-        """The segments of one input pipeline from `first_step` on, to the run's end; there is one way to cut lanes."""
+    def batches(self, first_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """The segments of one input pipeline from `first_step` on, to the run's end."""
         return segments.batches(self.lanes, self.segments, first_step=first_step, context=context)
 
-    def same_batch(self, replicas: int) -> tf.data.Dataset:
-        """One replica's lanes of a segment of full length, held in memory, for a benchmark."""
+    def one_batch(self, replicas: int) -> OneBatch:
+        """One replica's lanes of a segment of full length."""
         lanes = self.lanes[: self.recipe.train.global_batch // replicas, : self._longest + 1]
         one = segments.fixed_segments(lanes.shape[1], self._longest)
-        return segments.batches(lanes, one, context=tf.distribute.InputContext()).cache()
-
-    def units_of_same_batch(self, replicas: int) -> int:
-        """How many bytes or words a step sees in which every replica has such a batch."""
-        return self.recipe.train.global_batch * self._longest
+        first = segments.batches(lanes, one, context=tf.distribute.InputContext()).cache()
+        return OneBatch(first, self.recipe.train.global_batch * self._longest)
 
     @property
     def _longest(self) -> int:
         return min(self.recipe.data.segment_length, self.lanes.shape[1] - 1)
+
+    def write_inputs(self, board: TensorBoard) -> None:
+        board.texts("inputs", self.passages(), 0)
 
     def passages(self, count: int = 4) -> list[str]:
         r"""What the first lanes read in the first step; bytes that are no UTF-8 are shown as \xNN."""
@@ -151,12 +166,72 @@ class LanguageModelling(Task):
         return [passage.decode("utf-8", "backslashreplace") for passage in passages]
 
     def losses(self, network: StatefulModel, batch, training: bool):
-        """Mean cross-entropy over time [lanes], in nats, and the metric of it; lanes go on from where they were."""
+        """Mean cross-entropy over time [lanes], in nats, and the metric of it; every lane continues its state."""
         outputs = network(batch["tokens"], batch["is_first"], training=training)
         losses = tf.reduce_mean(symbol_losses(network.model, outputs["hidden"], batch["targets"]), axis=1)
         return losses, {self.metric: self.metric_of(losses)}
 
+    def evaluation(self, protocol: str, strategy: tf.distribute.Strategy, model: keras.Model) -> TextEvaluation:
+        return TextEvaluation(self, strategy, model)
 
-def symbol_losses(model: keras.Model, hidden: tf.Tensor, symbols: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy [lanes, time], in nats, of symbols given what a model's logits are made of."""
-    return model.get_layer("embedding").losses_of(hidden, symbols)
+    def saved_model(self, model: keras.Model) -> TextSavedModel:
+        return TextSavedModel(self, model)
+
+    def generate(self, run: Run, model: keras.Model, device: str) -> None:
+        writing.write(run, self, model, device)
+
+    def describe(self, state: TrainState, replicas: int) -> Description:
+        """Multiply-adds are those of one symbol."""
+        train, text = self.recipe.train, self.recipe.data
+        symbols, lanes, lane_bytes = self.dataset.num_tokens(text.train_split), train.global_batch, _lane_bytes(state)
+        passes = [
+            {
+                "steps": len(part),
+                "epochs": int(part.length.sum()) * lanes / symbols,
+                "first_segment_lengths": part.length[:SHOWN_SEGMENTS].tolist(),
+                "mean_segment_length": float(part.length.mean()),
+            }
+            for part in self.passes
+        ]
+        share = lanes // replicas
+        return Description(
+            facts={
+                "unit": self.unit,
+                "symbols_per_epoch": symbols,
+                "passes": passes,
+                "carried_state_mb_per_lane": lane_bytes / 2**20,
+            },
+            length=self._described_length(passes, symbols),
+            examples=share,
+            positions=text.segment_length,
+            batch=f"{share} lanes of {text.segment_length:,} {self.unit}s",
+            remedy="--set=train.global_batch=N takes fewer lanes",
+            memory={"carried_state": (share * lane_bytes, f"({lane_bytes / 2**20:.3g} per lane)")},
+            per=self.unit,
+        )
+
+    def _described_length(self, passes: list[dict], symbols: int) -> str:
+        """How long the run is, and how it is cut into segments, one per step."""
+        length = self.length
+        heading = (
+            f"steps  {length.total:,} of {self.recipe.train.global_batch} lanes, one segment each: "
+            f"{length.total / length.per_epoch:.1f} epochs of {symbols:,} {self.unit}s, "
+            f"on average {length.per_epoch:,.0f} steps each"
+        )
+        rows = [
+            (
+                f"  {name} pass",
+                f"{one['steps']:,}",
+                f"{one['epochs']:.1f}",
+                f"{one['mean_segment_length']:.1f}",
+                " ".join(map(str, one["first_segment_lengths"])) + (" ..." if one["steps"] > SHOWN_SEGMENTS else ""),
+            )
+            for name, one in zip(("first", "second"), passes)
+        ]
+        return f"{heading}\n{aligned([('', 'steps', 'epochs', f'mean {self.unit}s', 'the first segments'), *rows])}"
+
+
+def _lane_bytes(state: TrainState) -> int:
+    """The state that the model carries along one lane."""
+    parts = state.model.input["state"].values()
+    return sum(math.prod(part.shape[1:]) * tf.as_dtype(part.dtype).size for part in parts)

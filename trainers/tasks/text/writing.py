@@ -7,6 +7,7 @@ import functools
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -16,14 +17,16 @@ from flags.run import Run
 from tf_models.sha_rnn import collapse
 from trainers.run.diverged import diverged
 from trainers.run.screen import Screen
-from trainers.session import Session
 from trainers.tasks.text.data import TextDataSet
 from trainers.tasks.text.sampling import Place, Writer, draw
+
+if TYPE_CHECKING:
+    from trainers.tasks.text.task import LanguageModelling
 
 AT_ONCE = 16  # symbols a call: few enough to be seen coming, enough for Python not to matter
 
 
-def write(session: Session, model: keras.Model) -> None:
+def write(run: Run, task: LanguageModelling, model: keras.Model, device: str) -> None:
     """Prints the prompt and `--length` symbols that go on with it; on stderr, how many a second.
 
     Ctrl-C ends the text early, which is no failure.
@@ -32,11 +35,11 @@ def write(session: Session, model: keras.Model) -> None:
         UserError: the prompt has bytes or words that the model does not know.
         RunError: the model's scores are not finite.
     """
-    run, dataset, segment_length = session.run, session.dataset, session.recipe.data.segment_length
+    dataset, segment_length = task.dataset, task.recipe.data.segment_length
     prompt = _prompt(run, dataset)
     chosen = functools.partial(draw, seed=run.seed, temperature=run.temperature, top_k=run.top_k, top_p=run.top_p)
     screen, written = Screen(), 0
-    with tf.device(session.strategy.extended.worker_devices[0]):
+    with tf.device(device):
         writer = Writer(collapse(model), chosen, segment_length)
         place = writer.begin(prompt)
         writer.write(place, 0)  # compiles, which the clock is not to count

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from flags.errors import UserError
-from trainers.data import sources, stream
+from trainers.data import stream
+from trainers.data.builders.django_catalogues import DjangoDeEn
+from trainers.data.builders.iwslt14 import Iwslt14DeEn
 from trainers.data.in_memory import SUBSET
+from trainers.data.sources import GeneratedSource, Source
+from trainers.data.splits import check_num_train, parts_of
 
+# A data set and its configuration -> its features that are translated from and into.
+TRANSLATIONS = {
+    Iwslt14DeEn.name: ("source", "target"),
+    DjangoDeEn.name: ("source", "target"),
+    "wmt14_translate/fr-en": ("en", "fr"),  # the paper translates into French
+}
 SYNTHETIC = "synthetic_pairs"
 BLOCK = 4096  # records that are read at once
 
@@ -56,44 +64,37 @@ class TranslationDataSet:
         records = self._split(split)
         if num_train is None:
             return _read(records, np.arange(records.num_examples))
-        if num_train > records.num_examples:
-            raise UserError(
-                f"data.num_train={num_train}: data.train_split={split} of {self.name} has {records.num_examples:,} "
-                "pairs. Take at most that many, or none for all."
-            )
+        check_num_train(num_train, records.num_examples, split=split, name=self.name, unit="pair")
         order = np.random.default_rng([SUBSET, subset_seed]).permutation(records.num_examples)[:num_train]
         return _read(records, order)
 
 
-def open_translation(
-    name: str, data_dir: str | os.PathLike | None = None, download: bool = False
-) -> TranslationDataSet:
-    """Opens prepared pairs of sentences; the embedded sample is prepared on the way, others if `download`.
+def find(name: str, data_dir: str | os.PathLike | None = None) -> Source | GeneratedSource:
+    """The pairs of that name.
 
     Raises:
-        DataNotPrepared: they are not in the folder.
-        UserError: there are no such pairs, or their description cannot be read.
+        UserError: there are none, or their description cannot be read.
     """
-    declared_translation(name, data_dir)  # what is no pairs of sentences is refused before it is prepared
-    sources.ensure_prepared(name, data_dir, download)
-    return declared_translation(name, data_dir)
-
-
-def declared_translation(name: str, data_dir: str | os.PathLike | None = None) -> TranslationDataSet:
-    """Pairs of sentences as their builder declares them: prepared or not, so their splits may not be there.
-
-    Raises:
-        UserError: there are no such pairs.
-    """
-    if name.partition(":")[0] not in sources.TRANSLATIONS:
-        known = ", ".join((*sources.TRANSLATIONS, SYNTHETIC))
+    if name == SYNTHETIC:
+        return GeneratedSource(name)
+    if name.partition(":")[0] not in TRANSLATIONS:
+        known = ", ".join((*TRANSLATIONS, SYNTHETIC))
         raise UserError(f"data.name={name}: this experiment translates sentences, and has none there. Pairs: {known}")
-    builder = sources.find_builder(name, data_dir)
-    source, target = sources.sentence_features(builder)
-    features = {"source": (source, tf.string), "target": (target, tf.string)}
-    return TranslationDataSet(
-        builder.info.full_name, lambda expression: sources.open_split(builder, expression, features)
-    )
+    return Source(name, data_dir)
+
+
+def open_pairs(source: Source | GeneratedSource, *, seed: int = 0) -> TranslationDataSet:
+    """The pairs of a source, prepared or not.
+
+    Args:
+        seed: of made-up pairs.
+    """
+    if isinstance(source, GeneratedSource):
+        return open_synthetic(seed=seed)
+    full_name = source.builder.info.full_name
+    sides = zip(("source", "target"), TRANSLATIONS[full_name.rpartition("/")[0]])
+    features = {side: (feature, tf.string) for side, feature in sides}
+    return TranslationDataSet(full_name, lambda expression: source.split(expression, features))
 
 
 def open_synthetic(*, seed: int, num_train: int = 10_000, num_test: int = 500) -> TranslationDataSet:
@@ -105,18 +106,10 @@ def open_synthetic(*, seed: int, num_train: int = 10_000, num_test: int = 500) -
     lines = _random_lines(num_train + 2 * num_test, np.random.default_rng(seed))
     train, validation, test = np.split(lines, [num_train, num_train + num_test])
     parts = {"train": train, "validation": validation, "test": test}
-    # A split is a file in a folder of its name, so that an instruction tells which split it means.
-    template = functools.partial(tfds.core.ShardedFileTemplate, dataset_name=SYNTHETIC, filetype_suffix="none")
-    splits = tfds.core.SplitDict(
-        tfds.core.SplitInfo(
-            name=name, shard_lengths=[len(part)], num_bytes=0, filename_template=template(data_dir=name)
-        )
-        for name, part in parts.items()
-    )
+    lengths = {name: len(part) for name, part in parts.items()}
 
     def split(expression: str) -> SyntheticSplit:
-        files = sources.split_instructions(splits, expression, SYNTHETIC, "pair")
-        chosen = [parts[os.path.dirname(file.filename)][file.skip : file.skip + file.take] for file in files]
+        chosen = [parts[name][begin:end] for name, begin, end in parts_of(lengths, expression, SYNTHETIC, "pair")]
         return SyntheticSplit(tf.constant(np.concatenate(chosen)))
 
     return TranslationDataSet(SYNTHETIC, split)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,12 +13,15 @@ import tensorflow as tf
 from sacrebleu.metrics import BLEU
 
 from trainers.loop.evaluation import EvalLoop
-from trainers.session import Session
-from trainers.tasks.evaluation import Evaluation
+from trainers.run.tensorboard import TensorBoard
+from trainers.tasks.evaluation import Evaluation, Final
 from trainers.tasks.translation import token_batches
 from trainers.tasks.translation.token_batches import EncodedPairs
 from trainers.tasks.translation.translating import Translator
 from trainers.tasks.translation.vocabulary import PADDING
+
+if TYPE_CHECKING:
+    from trainers.tasks.translation.task import Translation
 
 FITTED = 2_000  # training pairs, at most, that `fit` measures
 SHOWN = 5  # translations
@@ -27,12 +30,10 @@ SHOWN = 5  # translations
 class TranslationEvaluation(Evaluation):
     """Every target token counts once, the end of each text included; no pair is left out, however long it is."""
 
-    def __init__(self, session: Session, model: keras.Model):
-        super().__init__(session)
-        self._model = model
+    def __init__(self, task: Translation, strategy: tf.distribute.Strategy, model: keras.Model):
+        super().__init__(task, strategy, model)
         self._batches = functools.cache(self._batches)
-        names = session.task.metric_names
-        self._loop = EvalLoop(strategy=session.strategy, measure=self._measure, names=names)
+        self._loop = EvalLoop(strategy=strategy, measure=self._measure, names=task.metric_names)
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
         """Mean loss a token, smoothed and not, and perplexity; `tokens` and `pairs` say of how many."""
@@ -42,14 +43,14 @@ class TranslationEvaluation(Evaluation):
         """The same of at most `FITTED` training pairs, evenly taken from those that are used."""
         return self._means(None, weights)
 
-    def at_the_end(self, split: str) -> tuple[dict[str, float], dict[str, Any]]:
-        """`bleu` (0 to 100) of a split's translations by the recipe's `data.beam`, and what belongs to it.
+    def final(self, split: str) -> Final:
+        """`bleu` (0 to 100) of a split's translations by the recipe's `data.beam`, with sacrebleu's signature.
 
-        That is sacrebleu's signature of how it was computed, and some `translations`: source, ours, reference.
+        `translations` are some of them: source, ours, reference.
         """
-        task, strategy = self._session.task, self._session.strategy
+        task, strategy = self._task, self._strategy
         pairs = task.pairs(split)
-        translator = Translator(self._model, task.subwords, beam=self._session.recipe.data.beam)
+        translator = Translator(self._model, task.subwords, beam=task.recipe.data.beam)
         with tf.device(strategy.extended.worker_devices[0]):
             ours = translator.translate(pairs.source)
         bleu = BLEU()
@@ -58,45 +59,48 @@ class TranslationEvaluation(Evaluation):
             {"source": pairs.source[place], "ours": ours[place], "reference": pairs.target[place]}
             for place in _evenly(len(ours), SHOWN)
         ]
-        return {"bleu": score}, {"bleu_signature": str(bleu.get_signature()), "translations": shown}
+        return Final({"bleu": score}, {"bleu_signature": str(bleu.get_signature()), "translations": shown})
 
-    @staticmethod
-    def shown(told: Mapping[str, Any]) -> str:
+    def write_extras(self, extras: Mapping[str, Any], board: TensorBoard, step: int) -> None:
+        texts = ["\n".join(f"{side:9}  {text}" for side, text in one.items()) for one in extras["translations"]]
+        board.texts("translations", texts, step, split="eval")
+
+    def format_extras(self, extras: Mapping[str, Any]) -> str:
         texts = (
             f"  source       {one['source']}\n  ours         {one['ours']}\n  reference    {one['reference']}"
-            for one in told["translations"]
+            for one in extras["translations"]
         )
-        return "\n\n".join([f"  BLEU is      {told['bleu_signature']}", *texts])
+        return "\n\n".join([f"  BLEU is      {extras['bleu_signature']}", *texts])
 
     def _means(self, split: str | None, weights: contextlib.AbstractContextManager | None) -> dict[str, float]:
         iterator, batches, pairs = self._batches(split)
         with weights or contextlib.nullcontext():
             means = self._loop.run(iterator, batches)
         tokens = means.pop("examples")
-        return self._session.task.completed(means) | {"tokens": tokens, "pairs": pairs}
+        return self._task.derived(means) | {"tokens": tokens, "pairs": pairs}
 
     def _measure(self, batch):
         """Means over each pair's tokens, which are its weight."""
         tokens = tf.maximum(batch["weight"], 1.0)
-        smoothed, nll = self._session.task.sums(self._model, batch, training=False)
+        smoothed, nll = self._task.sums(self._model, batch, training=False)
         return {"loss": smoothed / tokens, "nll": nll / tokens}
 
     def _batches(self, split: str | None) -> tuple[Iterator, int, int]:
         """The batches of a split, or of training pairs, over and over; how many are once, and of how many pairs."""
-        session, pairs = self._session, self._encoded(split)
+        pairs = self._encoded(split)
         # Those of similar length together: less padding.
         pairs = pairs.at(np.argsort(pairs.lengths, kind="stable"))
 
         def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            tokens = session.recipe.train.eval_batch
+            tokens = self._task.recipe.train.eval_batch
             return token_batches.evaluation_batches(pairs, tokens=tokens, context=context).map(_by_tokens)
 
         once = len(batches(tf.distribute.InputContext()))
-        endless = session.strategy.distribute_datasets_from_function(lambda context: batches(context).repeat())
+        endless = self._strategy.distribute_datasets_from_function(lambda context: batches(context).repeat())
         return iter(endless), once, len(pairs)
 
     def _encoded(self, split: str | None) -> EncodedPairs:
-        task = self._session.task
+        task = self._task
         if split is None:
             return task.training_set.at(_evenly(len(task.training_set), FITTED))
         return token_batches.encode(task.pairs(split), task.subwords)

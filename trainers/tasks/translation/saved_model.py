@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from flags.errors import RunError
 from trainers.run.diverged import diverged
-from trainers.session import Session
+from trainers.tasks.saved_model import SavedModel
 from trainers.tasks.text.saved_model import BLANKS
 from trainers.tasks.translation.decoding import Decoder
 from trainers.tasks.translation.token_batches import padded_sources
@@ -24,86 +25,84 @@ NO_PIECE = np.iinfo(np.int32).max  # the id of what is none
 CHECKED_PAIRS = 8
 
 
-def write(session: Session, model: keras.Model, path: pathlib.Path) -> None:
-    """Exports a model with four signatures that need nothing but TensorFlow.
+class TranslationSavedModel(SavedModel):
+    """`task` is a `Translation`."""
 
-    `serving_default` takes `text` ([batch] strings in UTF-8) and returns `translation` [batch] strings, `tokens`
-    [batch, time] int32, the subwords of these, and `scores` [batch]: the mean log probability (nats) of a translation's
-    subwords. It searches with the recipe's `data.beam`. A translation has at most 1.5 `data.max_length` + 10 tokens; of
-    nothing but blanks it is empty.
+    answer = "scores"
 
-    `encode` takes `text` and returns `tokens`. `translate` takes these as `source` and returns the `tokens` and
-    `scores` of translations. `score` takes `source` and `target`, tokens both, and returns `nats` [batch]: what the
-    translation `target` costs, the end included.
+    def write(self, path: pathlib.Path) -> None:
+        """Exports a model with four signatures that need nothing but TensorFlow.
 
-    Tokens are the ids of SentencePiece for `assets.extra/vocabulary.model`, then 2 (the end) once, then 0.
-    """
-    decoder, text = _decoder(session, model), tf.TensorSpec([None], tf.string, "text")
+        `serving_default` takes `text` ([batch] strings in UTF-8) and returns `translation` [batch] strings, `tokens`
+        [batch, time] int32, the subwords of these, and `scores` [batch]: the mean log probability (nats) of a
+        translation's subwords. It searches with the recipe's `data.beam`. A translation has at most 1.5
+        `data.max_length` + 10 tokens; of nothing but blanks it is empty.
 
-    def tokens(name):
-        return tf.TensorSpec([None, None], tf.int32, name)
+        `encode` takes `text` and returns `tokens`. `translate` takes these as `source` and returns the `tokens` and
+        `scores` of translations. `score` takes `source` and `target`, tokens both, and returns `nats` [batch]: what the
+        translation `target` costs, the end included.
 
-    with keras.device("cpu:0"):
-        subwords = GraphSubwords(session.task.subwords)
-    archive = keras.export.ExportArchive()
-    archive.track(subwords)  # its table
+        Tokens are the ids of SentencePiece for `assets.extra/vocabulary.model`, then 2 (the end) once, then 0.
+        """
+        model, decoder, text = self._model, self._decoder(), tf.TensorSpec([None], tf.string, "text")
 
-    def translate(source):
-        tokens, scores = decoder.decode(source)
-        return {"tokens": tokens, "scores": scores}
+        def tokens(name):
+            return tf.TensorSpec([None, None], tf.int32, name)
 
-    def serve(text):
-        source = subwords.encode(text)
-        answers = translate(source)
-        is_empty = tf.reduce_all(source <= END, 1)
-        return {"translation": tf.where(is_empty, "", subwords.decode(answers["tokens"])), **answers}
+        with keras.device("cpu:0"):
+            subwords = GraphSubwords(self._task.subwords)
+        archive = keras.export.ExportArchive()
+        archive.track(subwords)  # its table
 
-    def score(source, target):
-        return {"nats": _nats(model, source, target)}
+        def translate(source):
+            tokens, scores = decoder.decode(source)
+            return {"tokens": tokens, "scores": scores}
 
-    archive.add_endpoint("serving_default", serve, [text])
-    archive.add_endpoint("encode", lambda text: {"tokens": subwords.encode(text)}, [text])
-    archive.add_endpoint("translate", translate, [tokens("source")])
-    archive.add_endpoint("score", score, [tokens("source"), tokens("target")])
-    archive.write_out(str(path), verbose=False)
-    file = path / VOCABULARY
-    file.parent.mkdir()
-    file.write_bytes(session.task.subwords.model)
+        def serve(text):
+            source = subwords.encode(text)
+            answers = translate(source)
+            is_empty = tf.reduce_all(source <= END, 1)
+            return {"translation": tf.where(is_empty, "", subwords.decode(answers["tokens"])), **answers}
 
+        def score(source, target):
+            return {"nats": _nats(model, source, target)}
 
-def check(session: Session, model: keras.Model, path: pathlib.Path) -> float:
-    """Loads what was written and compares it with the live model on the first pairs of the test split.
+        archive.add_endpoint("serving_default", serve, [text])
+        archive.add_endpoint("encode", lambda text: {"tokens": subwords.encode(text)}, [text])
+        archive.add_endpoint("translate", translate, [tokens("source")])
+        archive.add_endpoint("score", score, [tokens("source"), tokens("target")])
+        archive.write_out(str(path), verbose=False)
+        file = path / VOCABULARY
+        file.parent.mkdir()
+        file.write_bytes(self._task.subwords.model)
 
-    Texts, translations and tokens must be equal. Returns the largest difference of a probability: that of the subwords
-    of a translation, found or given, in the geometric mean.
+    def answers(self, path: pathlib.Path) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """Probabilities of the subwords of translations of test sentences, found or given, in the geometric mean.
 
-    Raises:
-        RunError: the live model's scores are not finite, texts differ, or probabilities do by 1e-5 or more.
-    """
-    subwords, sides = session.task.subwords, session.dataset.pairs(session.recipe.data.test_split)
-    texts, references = (list(side[:CHECKED_PAIRS]) for side in sides)
-    source, target = (tf.constant(padded_sources(side, subwords)) for side in (texts, references))
-    try:
-        tokens, scores = _decoder(session, model).decode(source)
-    except tf.errors.InvalidArgumentError as error:
-        raise diverged("scores", then="it was not exported") from error
-    served = tf.saved_model.load(str(path)).signatures
-    answers = served["serving_default"](text=tf.constant(texts))
-    translations = [subwords.decode(row).encode() for row in tokens.numpy()]
-    if not np.array_equal(answers["tokens"], tokens) or answers["translation"].numpy().tolist() != translations:
-        raise RunError("the exported model translates otherwise than the live one: it was not put in place")
-    lengths = np.count_nonzero(target, axis=1)
-    of_references = -served["score"](source=source, target=target)["nats"] / lengths
-    pairs = [(answers["scores"], scores), (of_references, -_nats(model, source, target) / lengths)]
-    difference = float(np.max([np.abs(np.exp(served) - np.exp(live)) for served, live in pairs]))
-    if not difference < 1e-5:
-        raise RunError(f"the exported model differs from the live one by {difference}: it was not put in place")
-    return difference
+        Raises:
+            RunError: texts, translations or tokens differ.
+        """
+        subwords, sides = self._task.subwords, self._task.dataset.pairs(self._task.recipe.data.test_split)
+        texts, references = (list(side[:CHECKED_PAIRS]) for side in sides)
+        source, target = (tf.constant(padded_sources(side, subwords)) for side in (texts, references))
+        try:
+            tokens, scores = self._decoder().decode(source)
+        except tf.errors.InvalidArgumentError as error:
+            raise diverged(self.answer, then="nothing was exported") from error
+        served = tf.saved_model.load(str(path)).signatures
+        answers = served["serving_default"](text=tf.constant(texts))
+        translations = [subwords.decode(row).encode() for row in tokens.numpy()]
+        if not np.array_equal(answers["tokens"], tokens) or answers["translation"].numpy().tolist() != translations:
+            raise RunError("the exported model translates differently from the live one: nothing was exported")
+        lengths = np.count_nonzero(target, axis=1)
+        yield np.exp(answers["scores"]), np.exp(scores)
+        nats = served["score"](source=source, target=target)["nats"], _nats(self._model, source, target)
+        yield tuple(np.exp(-each / lengths) for each in nats)
 
-
-def _decoder(session: Session, model: keras.Model) -> Decoder:
-    data = session.recipe.data
-    return Decoder(model, beam=data.beam, max_length=longest_translation(data.max_length), begin=BEGIN, end=END)
+    def _decoder(self) -> Decoder:
+        data = self._task.recipe.data
+        longest = longest_translation(data.max_length)
+        return Decoder(self._model, beam=data.beam, max_length=longest, begin=BEGIN, end=END)
 
 
 def _nats(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,35 +15,42 @@ import tensorflow as tf
 import tf_models
 from flags.errors import UserError
 from flags.recipe import Experiment
-from trainers.loop.windows import Steps
-from trainers.run.files import write_bytes
-from trainers.run.folder import RunFolder
-from trainers.tasks.task import Task
-from trainers.tasks.translation import token_batches, vocabulary
+from flags.run import Run
+from trainers.data.sources import GeneratedSource, Source
+from trainers.data.splits import check_num_train
+from trainers.loop.state import TrainState
+from trainers.loop.windows import RunLength
+from trainers.run.tensorboard import TensorBoard
+from trainers.tasks.description import Description
+from trainers.tasks.task import OneBatch, Opening, Task
+from trainers.tasks.translation import data, token_batches, translating, vocabulary
 from trainers.tasks.translation.data import Pairs, TranslationDataSet
+from trainers.tasks.translation.evaluation import TranslationEvaluation
+from trainers.tasks.translation.saved_model import TranslationSavedModel
 from trainers.tasks.translation.token_batches import EncodedPairs
 from trainers.tasks.translation.vocabulary import PADDING, Subwords
 
+VOCABULARY = "vocabulary.model"  # the subwords (SentencePiece), in a run's folder
 UNREAD = math.nan  # how many steps an epoch has where no pair is read
 
 
 class Translation(Task):
-    """What the loop asks of translation. A batch is what `token_batches.training_batches` gives.
+    """Translation of sentences. A batch is an element of `token_batches.training_batches`.
 
-    Losses are in nats. That of a step is the mean over the target tokens of all replicas, the end of each text
+    Losses are in nats. The loss of a step is the mean over the target tokens of all replicas, the end of each text
     included; so is that of a split.
 
     Args:
         seed: of the order of training pairs, and of which they are if the recipe does not say.
-        kept: the folder of the run that is gone on with, or looked at; its subwords are not learnt anew.
-        is_dry: whether no pair may be read: there are then as many subwords as the recipe allows.
+        is_there: whether the data set is prepared.
+        kept: the vocabulary of the run to resume or to read; None: it is learnt from the training pairs.
+        dry: no pair may be read; the vocabulary is then as large as the recipe allows.
     """
 
     unit = "token"
     metric_names = ("loss", "nll")
     result_names = ("loss", "nll", "perplexity", "bleu")
-    selects_by = "nll"
-    larger_is_better = False
+    monitor = "nll"
     no_xla = "sentences vary in length, and XLA would compile each length anew"
 
     def __init__(
@@ -51,22 +59,44 @@ class Translation(Task):
         dataset: TranslationDataSet,
         *,
         seed: int,
-        kept: RunFolder | None = None,
-        is_dry: bool = False,
+        is_there: bool = True,
+        kept: pathlib.Path | None = None,
+        dry: bool = False,
     ):
         self.recipe = recipe
         self.dataset = dataset
         self.seed = seed
-        self.is_dry = is_dry
+        self._is_there = is_there
         self._kept = kept
+        self._dry = dry
         self._tokens_of = functools.lru_cache(maxsize=2)(self._tokens_of)
+
+    @classmethod
+    def find_data(cls, name: str, data_dir: str | None) -> Source | GeneratedSource:
+        return data.find(name, data_dir)
+
+    @classmethod
+    def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
+        """Any number of replicas can share a step's pairs (`token_batches.training_batches`)."""
+
+    @classmethod
+    def open(cls, recipe: Experiment, opening: Opening) -> Translation:
+        kept = opening.folder.path / VOCABULARY if opening.folder is not None else None
+        return cls(
+            recipe,
+            data.open_pairs(opening.source, seed=opening.seed),
+            seed=opening.seed,
+            is_there=opening.source.is_prepared,
+            kept=kept if kept is not None and kept.exists() else None,
+            dry=opening.dry,
+        )
 
     @property
     def test_protocol(self) -> str:
         beam = self.recipe.data.beam
         return "greedy" if beam == 1 else f"beam_of_{beam}"
 
-    protocol_on_the_way = test_protocol  # but that nothing is translated
+    validation_protocol = test_protocol  # without translations
 
     # Data
 
@@ -88,11 +118,11 @@ class Translation(Task):
         Raises:
             UserError: those of the folder are damaged.
         """
-        if self._kept is not None and self._kept.vocabulary.exists():
+        if self._kept is not None:
             try:
-                return Subwords(self._kept.vocabulary.read_bytes())
+                return Subwords(self._kept.read_bytes())
             except (OSError, ValueError) as error:
-                raise UserError(f"{self._kept.vocabulary}: {error}. Delete it: it is learnt anew.") from error
+                raise UserError(f"{self._kept}: {error}. Delete it: it is learnt anew.") from error
         pairs = self.training_pairs
         return vocabulary.learn((*pairs.source, *pairs.target), self.recipe.data.vocabulary)
 
@@ -102,7 +132,7 @@ class Translation(Task):
         return token_batches.encode(self.training_pairs, self.subwords, max_length=self.recipe.data.max_length)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         used, out = len(self.training_set), self.training_set.num_left_out
         return {"training_pairs": {"used": used, "left_out": out}, "vocabulary": len(self.subwords)}
 
@@ -111,32 +141,28 @@ class Translation(Task):
         data = self.recipe.data
         for split in filter(None, (data.validation_split, data.test_split)):
             self.dataset.num_pairs(split)
-        there = self.dataset.num_pairs(data.train_split)
-        if data.num_train is not None and data.num_train > there:
-            raise UserError(
-                f"data.num_train={data.num_train}: data.train_split={data.train_split} of {data.name} has {there:,} "
-                "pairs. Take at most that many, or none for all."
-            )
+        available = self.dataset.num_pairs(data.train_split)
+        check_num_train(data.num_train, available, split=data.train_split, name=data.name, unit="pair")
 
-    def check_batches(self, replicas: int) -> None:
-        """Any number of replicas can share a step's pairs (`token_batches.training_batches`)."""
+    def assets(self) -> Mapping[str, bytes]:
+        return {VOCABULARY: self.subwords.model}
 
-    def keep(self, folder: RunFolder) -> None:
-        """Writes the subwords."""
-        write_bytes(folder.vocabulary, self.subwords.model)
+    def write_inputs(self, board: TensorBoard) -> None:
+        board.texts("inputs", self.passages(), 0)
 
     def passages(self, count: int = 4) -> list[str]:
+        """The first training pairs as a person reads them."""
         return [f"{source}\n{target}" for source, target in zip(*(side[:count] for side in self.training_pairs))]
 
     # Steps
 
     @functools.cached_property
-    def steps(self) -> Steps:
+    def length(self) -> RunLength:
         train = self.recipe.train
-        if self.is_dry and train.steps is not None:
-            return Steps(train.steps, UNREAD)
+        if self._dry and train.steps is not None:
+            return RunLength(train.steps, UNREAD)
         per_epoch = token_batches.steps_per_epoch(self.training_set, tokens=train.global_batch)
-        return Steps(train.steps or max(1, int(round(train.epochs * per_epoch, 6))), per_epoch)
+        return RunLength(train.steps or max(1, int(round(train.epochs * per_epoch, 6))), per_epoch)
 
     def units(self, first: int, steps: int) -> int:
         """How many target tokens `steps` steps from step `first` on predict."""
@@ -144,7 +170,7 @@ class Translation(Task):
 
     def _predicted(self, step: int) -> int:
         """How many the steps before `step` predict."""
-        epochs, rest = divmod(step, self.steps.per_epoch)
+        epochs, rest = divmod(step, self.length.per_epoch)
         begun = int(self._tokens_of(epochs)[:rest].sum()) if rest else 0
         return epochs * self.training_set.num_target_tokens + begun
 
@@ -152,32 +178,31 @@ class Translation(Task):
         tokens = self.recipe.train.global_batch
         return token_batches.tokens_of_steps(self.training_set, tokens=tokens, seed=self.seed, epoch=epoch)
 
-    def training_batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext):
-        """The batches of one input pipeline from `first_step` on, without end."""
+    def batches(self, first_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
         return token_batches.training_batches(
-            self.training_set, tokens=global_batch, seed=self.seed, first_step=first_step, context=context
+            self.training_set,
+            tokens=self.recipe.train.global_batch,
+            seed=self.seed,
+            first_step=first_step,
+            context=context,
         )
 
-    def same_batch(self, replicas: int) -> tf.data.Dataset:
-        """The first replica's part of the first step, held in memory, for a benchmark."""
+    def one_batch(self, replicas: int) -> OneBatch:
         context = tf.distribute.InputContext(num_replicas_in_sync=replicas)
-        return self.training_batches(0, self.recipe.train.global_batch, context).take(1).cache()
-
-    def units_of_same_batch(self, replicas: int) -> int:
-        """How many target tokens a step predicts in which every replica has such a batch."""
-        (batch,) = self.same_batch(replicas)
-        return replicas * int(np.count_nonzero(batch["labels"] != PADDING))
+        first = self.batches(0, context).take(1).cache()
+        (batch,) = first
+        return OneBatch(first, replicas * int(np.count_nonzero(batch["labels"] != PADDING)))
 
     # Model and losses
 
     def build_model(self) -> keras.Model:
         model = self.recipe.model
-        symbols = self.recipe.data.vocabulary if self.is_dry else len(self.subwords)
+        symbols = self.recipe.data.vocabulary if self._dry else len(self.subwords)
         return tf_models.build_model(model.name, num_classes=symbols, **model.options())
 
-    def losses(self, model: keras.Model, batch, training: bool):
+    def losses(self, network: keras.Model, batch, training: bool):
         """What each pair [batch] adds to the step's mean loss, by which `global_batch` is multiplied, and `nll`."""
-        smoothed, nll = self.sums(model, batch, training)
+        smoothed, nll = self.sums(network, batch, training)
         share = self.recipe.train.global_batch / batch["tokens"]
         return smoothed * share, {"nll": nll * share}
 
@@ -193,6 +218,38 @@ class Translation(Task):
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.stop_gradient(logits))
         return tuple(tf.reduce_sum(tf.where(labels == PADDING, 0.0, loss), axis=1) for loss in (smoothed, nll))
 
-    def completed(self, means: Mapping[str, float]) -> dict[str, float]:
+    def derived(self, means: Mapping[str, float]) -> dict[str, float]:
         """With `perplexity`, e to the mean negative log likelihood of a token."""
         return {**means, "perplexity": float(np.exp(means["nll"]))}
+
+    def evaluation(self, protocol: str, strategy: tf.distribute.Strategy, model: keras.Model) -> TranslationEvaluation:
+        return TranslationEvaluation(self, strategy, model)
+
+    def saved_model(self, model: keras.Model) -> TranslationSavedModel:
+        return TranslationSavedModel(self, model)
+
+    def generate(self, run: Run, model: keras.Model, device: str) -> None:
+        translating.translate(run, self, model, device)
+
+    def describe(self, state: TrainState, replicas: int) -> Description:
+        """Multiply-adds are those of a source and a target token.
+
+        `pairs` are those of the training split, or `data.num_train` of them where it is not there. Memory is that of
+        as many pairs as there may be of the longest, each side of which takes them all.
+        """
+        data, train = self.recipe.data, self.recipe.train
+        pairs = self.dataset.num_pairs(data.train_split) if self._is_there else None
+        pairs = pairs if data.num_train is None else data.num_train
+        longest = min(data.max_length + 1, train.global_batch)  # with its end
+        at_once = max(1, train.global_batch // replicas // longest)
+        written = "all" if pairs is None else f"{pairs:,}"
+        return Description(
+            facts={"unit": self.unit, "pairs": pairs, "vocabulary": data.vocabulary, "longest": longest},
+            length=f"steps  {self.length.total:,} of at most {train.global_batch:,} subwords per side, "
+            f"padding included: {written} pairs in a vocabulary of at most {data.vocabulary:,}",
+            examples=at_once,
+            positions=longest,
+            batch=f"{at_once} pairs of {longest} subwords per side, the longest",
+            remedy="--set=train.global_batch=N takes fewer",
+            per=self.unit,
+        )

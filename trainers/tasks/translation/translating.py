@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -17,10 +18,12 @@ from flags.errors import UserError
 from flags.run import Run
 from trainers.run.diverged import diverged
 from trainers.run.screen import Screen
-from trainers.session import Session
 from trainers.tasks.translation.decoding import Decoder
 from trainers.tasks.translation.token_batches import padded_sources
 from trainers.tasks.translation.vocabulary import BEGIN, END, Subwords
+
+if TYPE_CHECKING:
+    from trainers.tasks.translation.task import Translation
 
 POSITIONS = 8192  # of all texts that are searched together
 BYTES = 1 << 16  # of stdin at once
@@ -105,7 +108,7 @@ def longest_translation(length: int) -> int:
     return length + length // 2 + 10
 
 
-def translate(session: Session, model: keras.Model) -> None:
+def translate(run: Run, task: Translation, model: keras.Model, device: str) -> None:
     """Prints the translation of each line of `--prompt`; on stderr, how many a second, compiling included.
 
     Of stdin, whatever lines are there are translated together, before more are waited for. What is not UTF-8 is read as
@@ -116,16 +119,16 @@ def translate(session: Session, model: keras.Model) -> None:
         RunError: the model's scores are not finite.
     """
     screen, written, seconds = Screen(), 0, 0.0
-    translator = Translator(model, session.task.subwords, beam=session.recipe.data.beam)
-    with tf.device(session.strategy.extended.worker_devices[0]), contextlib.suppress(KeyboardInterrupt):
-        for lines in _lines(session.run):
+    translator = Translator(model, task.subwords, beam=task.recipe.data.beam)
+    with tf.device(device), contextlib.suppress(KeyboardInterrupt):
+        for lines in _lines(run):
             began = time.perf_counter()
             translations = translator.translate(lines)
             seconds += time.perf_counter() - began
             screen.print("".join(f"{line}\n" for line in translations).encode())
             written += len(lines)
     screen.end()
-    if not session.run.quiet and written:
+    if not run.quiet and written:
         print(f"{written:,} sentences, {written / seconds:,.1f} sentences per second", file=sys.stderr)
 
 

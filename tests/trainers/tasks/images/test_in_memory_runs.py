@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flags.run import parse
+from tests.trainers.opening import open_images
 from trainers.data import in_memory
-from trainers.evaluations import evaluation_by
 from trainers.main import main
 from trainers.session import open_session
 
@@ -66,9 +66,9 @@ def test_the_labels_that_were_trained_on_are_kept(finished):
 
 
 def test_the_classes_found_on_the_test_split_are_kept_and_scored_by_clean_labels(finished, digits_dir):
-    from trainers.data import sources, stream
+    from trainers.data import stream
 
-    split = sources.open_dataset("digits", digits_dir).split("test[:60]")
+    split = open_images("digits", digits_dir).split("test[:60]")
     labels = np.array([int(example["label"]) for example in stream.examples(split)])
     kept = np.load(finished / "predictions.npz")
     classes = kept["classes"]
@@ -118,7 +118,7 @@ def test_an_evaluation_ends_with_its_run(digits_dir, tmp_path):
     """Whatever it kept: a process of a sweep has many."""
     session = open_session(parse(arguments(tmp_path, digits_dir)))
     model = session.task.build_model()
-    evaluation = evaluation_by(session.task.test_protocol, session, model)
+    evaluation = session.task.evaluation(session.task.test_protocol, session.strategy, model)
     assert evaluation.run("test[:60]") == evaluation.run("test[:60]")
     kept = weakref.ref(evaluation), weakref.ref(model)
     del evaluation, model
@@ -129,7 +129,9 @@ def test_an_evaluation_ends_with_its_run(digits_dir, tmp_path):
 def test_the_runs_of_a_process_decode_their_images_once(digits_dir, tmp_path):
     def decoded(*changes):
         session = open_session(parse(arguments(tmp_path, digits_dir, *changes)))
-        return in_memory.decoded(session.dataset.split("train"), session.recipe.data, session.recipe.model.resolution)
+        return in_memory.decoded(
+            session.task.dataset.split("train"), session.recipe.data, session.recipe.model.resolution
+        )
 
     once = decoded()
     assert decoded("--set=data.label_noise=0.1", "--set=data.num_train=7") is once

@@ -41,8 +41,8 @@ def model():
 
 def inputs(session):
     """The test images as the network gets them: [images, 16, 16, 3]."""
-    data, mean = session.recipe.data, session.mean_image
-    examples = stream.examples(session.dataset.split(data.test_split))
+    data, mean = session.recipe.data, session.task.mean_image
+    examples = stream.examples(session.task.dataset.split(data.test_split))
     return session.task.normalise(
         tf.stack([images.evaluation_image(example["image"], data, 16, mean) for example in examples])
     )

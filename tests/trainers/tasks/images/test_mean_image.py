@@ -12,8 +12,8 @@ import tensorflow as tf
 from flags.data import Images
 from flags.errors import UserError
 from flags.run import parse
-from trainers.data import images, sources, stream, synthetic
-from trainers.loop import build
+from tests.trainers.opening import open_images
+from trainers.data import images, stream, synthetic
 from trainers.main import main
 from trainers.session import open_session
 from trainers.tasks.images import mean_image
@@ -29,14 +29,14 @@ def numpy_mean(split, data, resolution):
 
 
 def test_it_is_the_mean_of_the_training_images_as_evaluation_prepares_them(fake_imagenet, tmp_path):
-    data = sources.open_dataset("imagenet2012", fake_imagenet)
+    data = open_images("imagenet2012", fake_imagenet)
     mean = mean_image.training_mean(data, RECIPE, 24, data_dir=tmp_path)
     assert mean.dtype == np.float32 and mean.shape == (24, 24, 3)
     np.testing.assert_allclose(mean, numpy_mean(data.split("train"), RECIPE, 24), rtol=1e-6)
 
 
 def test_it_is_exact_on_cifar10(fake_cifar10, tmp_path):
-    data = sources.open_dataset("cifar10", fake_cifar10)
+    data = open_images("cifar10", fake_cifar10)
     mean = mean_image.training_mean(data, dataclasses.replace(RECIPE, crop_padding=0), 32, data_dir=tmp_path)
     pixels = [tf.io.decode_png(example["image"]) for example in stream.examples(data.split("train"))]
     np.testing.assert_array_equal(mean, (np.sum(pixels, axis=0) / 40).astype(np.float32))
@@ -65,7 +65,7 @@ def test_it_is_summed_piece_by_piece_and_says_how_far_it_is(numbers, monkeypatch
 
 
 def test_it_is_the_same_to_the_bit_every_time(fake_imagenet):
-    split = sources.open_dataset("imagenet2012", fake_imagenet).split("train")
+    split = open_images("imagenet2012", fake_imagenet).split("train")
     first, second = (mean_image.mean_of(split, RECIPE, 24) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
@@ -155,7 +155,7 @@ def finished(tmp_path_factory, digits_dir):
 
 def test_a_run_keeps_the_mean_of_what_it_was_trained_on(finished, digits_dir):
     session = open_session(parse(of_finished(finished, digits_dir, "--mode=evaluate")))
-    expected = numpy_mean(session.dataset.split("train[:96]"), session.recipe.data, 32)
+    expected = numpy_mean(session.task.dataset.split("train[:96]"), session.recipe.data, 32)
     np.testing.assert_allclose(np.load(finished / "mean_image.npy"), expected, rtol=1e-6)
 
 
@@ -166,7 +166,7 @@ def test_the_runs_own_mean_image_wins(finished, digits_dir, tmp_path, capsys):
     np.save(folder / "mean_image.npy", other)
     for arguments in (command(folder, digits_dir), of_finished(folder, digits_dir, "--mode=export")):
         session = open_session(parse(arguments))
-        np.testing.assert_array_equal(session.mean_image, other)
+        np.testing.assert_array_equal(session.task.mean_image, other)
         np.testing.assert_array_equal(session.task.mean_image, other)
     assert main(of_finished(folder, digits_dir, "--mode=evaluate", "--json")) == 0
     loss = json.loads(capsys.readouterr().out)["metrics"]["loss"]
@@ -177,7 +177,7 @@ def test_the_runs_own_mean_image_wins(finished, digits_dir, tmp_path, capsys):
 def test_a_mean_image_in_a_folder_without_a_run_is_nobodys(digits_dir, tmp_path):
     np.save(tmp_path / "mean_image.npy", np.full([32, 32, 3], 200, np.float32))
     session = open_session(parse(command(tmp_path, digits_dir)))
-    assert session.mean_image.max() < 200
+    assert session.task.mean_image.max() < 200
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00v\x00", None])
@@ -196,12 +196,12 @@ def test_a_damaged_one_in_the_runs_folder_is_named(finished, digits_dir, tmp_pat
 def test_a_run_whose_mean_image_was_deleted_goes_on_with_the_same(finished, digits_dir, tmp_path):
     shutil.copy(finished / "config.json", tmp_path)
     session = open_session(parse(command(tmp_path, digits_dir)))
-    np.testing.assert_array_equal(session.mean_image, np.load(finished / "mean_image.npy"))
+    np.testing.assert_array_equal(session.task.mean_image, np.load(finished / "mean_image.npy"))
 
 
 def test_the_exported_model_subtracts_it(finished, digits_dir):
     session = open_session(parse(of_finished(finished, digits_dir, "--mode=export")))
-    files = [example["image"] for example in stream.examples(session.dataset.split("test[:4]"))]
+    files = [example["image"] for example in stream.examples(session.task.dataset.split("test[:4]"))]
     served = tf.saved_model.load(str(finished / "saved_model")).signatures["serving_default"](images=tf.stack(files))
     mean = np.load(finished / "mean_image.npy")
     pixels = [images.evaluation_image(file, session.recipe.data, 32) - mean for file in files]
@@ -211,9 +211,9 @@ def test_the_exported_model_subtracts_it(finished, digits_dir):
 
 def test_pictures_of_the_inputs_show_them_as_they_were_before(finished, digits_dir):
     session = open_session(parse(of_finished(finished, digits_dir, "--mode=evaluate", "--set=data.crop=none")))
-    shown = build.first_inputs(session, count=16)
-    seen = next(iter(session.task.training_batches(0, 16, tf.distribute.InputContext())))["image"]
-    np.testing.assert_allclose(shown, seen + session.mean_image, atol=1e-4)
+    shown = session.task.first_inputs()[:16]
+    seen = next(iter(session.task._batches(0, 16, tf.distribute.InputContext())))["image"]
+    np.testing.assert_allclose(shown, seen + session.task.mean_image, atol=1e-4)
     assert np.min(shown) == 0 and 200 < np.max(shown) <= 255
 
 
@@ -221,13 +221,13 @@ def test_pictures_of_the_inputs_show_them_as_they_were_before(finished, digits_d
 def test_what_only_measures_takes_no_pass_over_the_data(tmp_path, mode):
     run = parse(["main", *TINY[:1], "--data=synthetic", f"--data_dir={tmp_path}", *TINY[2:4], f"--mode={mode}"])
     session = open_session(run, dry=mode == "describe")
-    np.testing.assert_array_equal(session.mean_image, np.zeros([32, 32, 3]))
+    np.testing.assert_array_equal(session.task.mean_image, np.zeros([32, 32, 3]))
 
 
 def test_recipes_without_one_have_none(tmp_path):
     arguments = ["main", "--experiment=effnet_b0", "--data=synthetic", *TINY[2:4], f"--model_dir={tmp_path}"]
     session = open_session(parse(arguments))
-    assert session.mean_image is None and session.task.mean_image is None
+    assert session.task.mean_image is None and session.task.mean_image is None
 
 
 def test_normalising_centred_images_only_divides(tmp_path):

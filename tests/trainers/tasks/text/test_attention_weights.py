@@ -87,7 +87,7 @@ def test_every_attention_of_the_model_is_measured(session, measured):
 
 
 def test_the_passage_is_the_first_line_after_the_memory_has_filled(session, measured):
-    text = session.dataset.text("test")
+    text = session.task.dataset.text("test")
     begin = measured["begin"]
     assert measured["memory"] == MEMORY
     assert b"\n" not in text[MEMORY : begin - 1]
@@ -110,7 +110,7 @@ def test_the_share_is_that_of_rows_before_the_passage(measured):
 
 def test_every_look_is_at_what_is_before_the_passage_and_quotes_it(session, measured):
     (layer,) = measured["layers"]
-    text = session.dataset.text("test").decode().replace("\n", "↵")
+    text = session.task.dataset.text("test").decode().replace("\n", "↵")
     assert len(layer["looks"]) == 15
     for look in layer["looks"]:
         read, there = (look[place].replace("‖", "") for place in ("read", "there"))
@@ -150,15 +150,15 @@ def test_a_passage_begins_at_a_line_if_it_can(text, begin):
 
 
 def test_the_strongest_look_of_every_stretch_is_quoted(session):
-    text, begin = session.dataset.tokens("test"), 50
+    text, begin = session.task.dataset.tokens("test"), 50
     distance = np.full([10, 60], 0.001)
     distance[3, 2] = 0.9  # within the passage: does not count
     distance[3, 40] = 0.5
-    looks = attention_weights.looks(session.dataset, text, begin, distance)
+    looks = attention_weights.looks(session.task.dataset, text, begin, distance)
     second = looks[3:6]
     assert [look["weight"] for look in second] == [0.5, 0.001, 0.001]
     assert second[0]["back"] == 40
-    content = session.dataset.text("test").decode().replace("\n", "↵")
+    content = session.task.dataset.text("test").decode().replace("\n", "↵")
     assert second[0]["read"] == f"{content[22:54]}‖{content[54:66]}"
     assert second[0]["there"] == f"{content[:14]}‖{content[14:26]}"
 

@@ -12,11 +12,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from flags.errors import UserError
-from trainers.data import sources
+from tests.trainers.opening import open_text
+from trainers.data import damage
 from trainers.data.builders import wikipedia_sample
 from trainers.data.builders.byte_records import ByteRecords
 from trainers.data.builders.enwik8 import Enwik8
-from trainers.tasks.text import data as text
+from trainers.data.sources import DataNotPrepared, Source
 
 SIZES = {"train": 90, "validation": 5, "test": 6}
 CONTENT = bytes(np.random.default_rng(0).integers(ord("a"), ord("k"), sum(SIZES.values()), np.uint8))
@@ -52,7 +53,7 @@ def zipped(files):
 
 
 def texts(name, data_dir):
-    data = text.open_text(name, data_dir)
+    data = open_text(name, data_dir)
     return {split: data.text(split) for split in ("train", "validation", "test")}
 
 
@@ -65,7 +66,7 @@ def message(error):
 @pytest.mark.parametrize("file, content", [("enwik8.zip", zipped({"enwik8": CONTENT})), ("enwik8", CONTENT)])
 def test_enwik8_is_cut_by_position_from_the_archive_or_the_file_in_it(tmp_path, manual, file, content):
     (manual / file).write_bytes(content)
-    sources.prepare("enwik8", tmp_path)
+    Source("enwik8", tmp_path).prepare()
     train, validation, test = texts("enwik8", tmp_path).values()
     assert train + validation + test == CONTENT
     assert (len(train), len(validation)) == (90, 5)
@@ -81,9 +82,9 @@ def test_records_come_back_in_order_from_several_files(tmp_path, manual):
 def test_a_file_of_another_size_is_refused(tmp_path, manual):
     (manual / "enwik8").write_bytes(CONTENT[1:])
     with pytest.raises(UserError) as error:
-        sources.prepare("enwik8", tmp_path)
+        Source("enwik8", tmp_path).prepare()
     assert f"{manual}: enwik8 has 100 bytes there instead of 101. Fetch it again" in message(error)
-    assert not sources.is_prepared("enwik8", tmp_path)
+    assert not Source("enwik8", tmp_path).is_prepared
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_file_of_another_size_is_refused(tmp_path, manual):
 def test_an_archive_that_is_damaged_or_another_is_named(tmp_path, manual, content, what):
     (manual / "enwik8.zip").write_bytes(content)
     with pytest.raises(UserError) as error:
-        sources.prepare("enwik8", tmp_path)
+        Source("enwik8", tmp_path).prepare()
     assert f"{manual}/enwik8.zip: " in message(error) and what in message(error)
 
 
@@ -107,13 +108,13 @@ def test_a_text_is_downloaded_only_if_that_is_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr(Enwik8, "URL", str(published))
     folder = tmp_path / "tfds"
     with pytest.raises(UserError, match="add --download; or put enwik8.zip into .*/downloads/manual") as error:
-        sources.prepare("enwik8", folder)
+        Source("enwik8", folder).prepare()
     message(error)
-    with pytest.raises(sources.DataNotPrepared, match="--mode=prepare --download; or put enwik8.zip into ") as error:
-        text.open_text("enwik8", folder)
+    with pytest.raises(DataNotPrepared, match="--mode=prepare --download; or put enwik8.zip into ") as error:
+        open_text("enwik8", folder)
     message(error)
     assert not folder.exists()
-    sources.prepare("enwik8", folder, download=True)
+    Source("enwik8", folder).prepare(download=True)
     assert b"".join(texts("enwik8", folder).values()) == CONTENT
 
 
@@ -125,7 +126,7 @@ def test_wikitext_is_its_three_files(tmp_path, manual, name, archive, unpacked):
         zipfile.ZipFile(io.BytesIO(content)).extractall(manual)
     else:
         (manual / f"{archive}-v1.zip").write_bytes(content)
-    sources.prepare(name, tmp_path)
+    Source(name, tmp_path).prepare()
     assert texts(name, tmp_path) == {split: WIKITEXT[part].encode() for split, part in PREPARED.items()}
 
 
@@ -133,7 +134,7 @@ def test_wikitext_is_its_three_files(tmp_path, manual, name, archive, unpacked):
 def sample_dir(tmp_path_factory):
     """A TFDS folder in which opening the embedded sample has prepared it."""
     folder = tmp_path_factory.mktemp("tfds_sample")
-    text.open_text("wikipedia_sample", folder)
+    open_text("wikipedia_sample", folder)
     return folder
 
 
@@ -147,13 +148,13 @@ def test_the_sample_is_the_package_s_file_cut_by_position_without_importing_the_
 
 def test_a_prepared_sample_opens_without_the_package(sample_dir, monkeypatch):
     monkeypatch.setitem(sys.modules, "gensim", None)
-    assert text.open_text("wikipedia_sample", sample_dir).num_tokens("test") == 304_488
+    assert open_text("wikipedia_sample", sample_dir).num_tokens("test") == 304_488
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gensim", None)
     with pytest.raises(UserError, match="No module named 'gensim'") as error:
-        text.open_text("wikipedia_sample", tmp_path)
+        open_text("wikipedia_sample", tmp_path)
     message(error)
 
 
@@ -163,15 +164,15 @@ def test_a_package_with_another_file_is_refused(tmp_path, monkeypatch):
     file.write_bytes(bz2.compress(b"<mediawiki>"))
     monkeypatch.setattr(wikipedia_sample, "_file", lambda: file)
     with pytest.raises(UserError, match=f"{file} unpacks to 11 bytes instead of 6,089,746") as error:
-        text.open_text("wikipedia_sample", tmp_path)
+        open_text("wikipedia_sample", tmp_path)
     message(error)
 
 
 def test_a_damaged_record_file_is_named_when_the_text_is_read(tmp_path, manual):
     (manual / "enwik8").write_bytes(CONTENT)
-    sources.prepare("enwik8", tmp_path)
+    Source("enwik8", tmp_path).prepare()
     (file,) = pathlib.Path(tmp_path, "enwik8", "1.0.0").glob("enwik8-train.tfrecord*")
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(tf.errors.OpError) as error:
-        text.open_text("enwik8", tmp_path).tokens("train")
-    assert str(sources.explain(error.value)).startswith(f"{file} could not be read to its end")
+        open_text("enwik8", tmp_path).tokens("train")
+    assert str(damage.explain(error.value)).startswith(f"{file} could not be read to its end")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from flags.errors import UserError
-from trainers.data import sources
+from tests.trainers.opening import open_images, open_text
 from trainers.data.builders.byte_records import SPLITS
 from trainers.data.builders.enwik8 import Enwik8
+from trainers.data.sources import Source
 from trainers.tasks.text import data as text
 
 # Counts: line break 3; a, b, blank and c 2 each; the others 1. Those with one count are in order of appearance.
@@ -34,8 +35,8 @@ def enwik8(tmp_path, monkeypatch):
         manual = tmp_path / "downloads" / "manual"
         manual.mkdir(parents=True)
         (manual / "enwik8").write_bytes(train + validation + test)
-        sources.prepare("enwik8", tmp_path)
-        return text.open_text("enwik8", tmp_path)
+        Source("enwik8", tmp_path).prepare()
+        return open_text("enwik8", tmp_path)
 
     return make
 
@@ -48,7 +49,7 @@ def wikitext_dir(wikitext2_of):
 
 @pytest.fixture(scope="module")
 def wikitext2(wikitext_dir):
-    return text.open_text("wikitext2", wikitext_dir)
+    return open_text("wikitext2", wikitext_dir)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +176,7 @@ def test_an_unknown_byte_is_named_with_its_place(enwik8):
 
 def test_ids_of_more_symbols_than_a_byte_holds_are_int32(wikitext2_of):
     words = " ".join(f"w{number}" for number in range(300))
-    data = text.open_text("wikitext2", wikitext2_of(words, "w7", "w299"))
+    data = open_text("wikitext2", wikitext2_of(words, "w7", "w299"))
     assert data.num_classes == 301
     assert data.tokens("test").dtype == np.int32 and data.tokens("test").tolist() == [299, 300]
 
@@ -183,7 +184,7 @@ def test_ids_of_more_symbols_than_a_byte_holds_are_int32(wikitext2_of):
 def test_what_was_made_of_words_is_kept_beside_the_data(wikitext_dir, wikitext2, monkeypatch):
     monkeypatch.setattr(text, "_learn_words", None)
     wikitext2.tokens("train")
-    again = text.open_text("wikitext2", wikitext_dir)
+    again = open_text("wikitext2", wikitext_dir)
     assert again.symbols == wikitext2.symbols
     for split in SPLITS:
         np.testing.assert_array_equal(again.tokens(split), wikitext2.tokens(split))
@@ -215,7 +216,7 @@ def test_kept_words_that_are_damaged_are_made_anew(wikitext_dir, wikitext2, dama
     file = wikitext_dir / "wikitext2" / "1.0.0" / "tokens.npz"
     kept = file.read_bytes()
     damage(file)
-    np.testing.assert_array_equal(text.open_text("wikitext2", wikitext_dir).tokens("train"), content)
+    np.testing.assert_array_equal(open_text("wikitext2", wikitext_dir).tokens("train"), content)
     if file.is_dir():
         file.rmdir()
         file.write_bytes(kept)
@@ -225,22 +226,22 @@ def test_kept_words_that_are_damaged_are_made_anew(wikitext_dir, wikitext2, dama
 @pytest.mark.parametrize("name", ["cifar10", "coco/2017", "enwik9"])
 def test_what_is_no_text_is_answered_with_the_texts(tmp_path, name):
     with pytest.raises(UserError) as error:
-        text.open_text(name, tmp_path, download=True)
+        open_text(name, tmp_path, download=True)
     assert f"data.name={name}: this experiment reads a text" in message(error)
     assert "Texts: enwik8, wikitext103, wikitext2, wikipedia_sample, synthetic_text" in message(error)
 
 
 def test_a_text_is_no_data_set_of_images_and_not_prepared_as_one(tmp_path):
     with pytest.raises(UserError) as error:
-        sources.open_dataset("wikipedia_sample", tmp_path)
+        open_images("wikipedia_sample", tmp_path)
     assert "data.name=wikipedia_sample: not a data set of labelled images" in message(error)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_published_text_is_known_without_having_it(tmp_path):
-    enwik8 = text.declared_text("enwik8", tmp_path)
+    enwik8 = text.declared_text(text.find("enwik8", tmp_path))
     assert (enwik8.unit, enwik8.num_classes) == ("byte", 205)
     assert [enwik8.num_tokens(split) for split in SPLITS] == [90_000_000, 5_000_000, 5_000_000]
     assert enwik8.num_tokens("train[:10%]") == 9_000_000
-    assert text.declared_text("wikitext103", tmp_path).num_classes == 267_735
-    assert text.declared_text("wikitext2", tmp_path).unit == "word"
+    assert text.declared_text(text.find("wikitext103", tmp_path)).num_classes == 267_735
+    assert text.declared_text(text.find("wikitext2", tmp_path)).unit == "word"

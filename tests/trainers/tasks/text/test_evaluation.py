@@ -14,7 +14,7 @@ from tf_models.sha_rnn import empty_state
 from trainers.loop.stateful import StatefulModel
 from trainers.session import open_session
 from trainers.tasks.text import segments
-from trainers.tasks.text.evaluation import TextEvaluation
+from trainers.tasks.text.task import LanguageModelling
 
 SPLIT, LANES, ROWS = "test[:205]", 4, 51  # one byte is left over
 TINY = (
@@ -44,6 +44,10 @@ def open_tiny(strategy, *arguments):
     return session, model
 
 
+def evaluation_of(session, model):
+    return session.task.evaluation(session.task.test_protocol, session.strategy, model)
+
+
 def one_device():
     return tf.distribute.OneDeviceStrategy("cpu:0")
 
@@ -55,7 +59,7 @@ def attentive():
 
 @pytest.fixture(scope="module")
 def evaluation(attentive):
-    return TextEvaluation(*attentive)
+    return evaluation_of(*attentive)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def metrics(evaluation):
 
 def in_one_call(session, model):
     """The mean loss over a split whose lanes are read whole."""
-    lanes = tf.cast(segments.lanes(session.dataset.tokens(SPLIT), LANES), tf.int32)
+    lanes = tf.cast(segments.lanes(session.task.dataset.tokens(SPLIT), LANES), tf.int32)
     outputs = model({"tokens": lanes[:, :-1], "state": empty_state(model, LANES)}, training=False)
     losses = keras.losses.sparse_categorical_crossentropy(lanes[:, 1:], outputs["logits"], from_logits=True)
     return float(tf.reduce_mean(losses))
@@ -74,7 +78,9 @@ def in_one_call(session, model):
 def cut_into(session, length):
     """The same session with other segments."""
     data = dataclasses.replace(session.recipe.data, segment_length=length)
-    return dataclasses.replace(session, recipe=dataclasses.replace(session.recipe, data=data))
+    recipe = dataclasses.replace(session.recipe, data=data)
+    task = LanguageModelling(recipe, session.task.dataset, seed=session.task.seed)
+    return dataclasses.replace(session, recipe=recipe, task=task)
 
 
 def test_the_loss_is_that_of_one_long_call(attentive, metrics):
@@ -93,12 +99,12 @@ def test_the_author_s_figure_divides_by_one_more_symbol_a_lane(metrics):
 @pytest.mark.parametrize("length", [7, 1000])
 def test_without_attention_the_length_of_segments_changes_nothing(length):
     session, model = open_tiny(one_device(), "--set=model.attention_layers=none")
-    loss = TextEvaluation(cut_into(session, length), model).run(SPLIT)["loss"]
+    loss = evaluation_of(cut_into(session, length), model).run(SPLIT)["loss"]
     assert loss == pytest.approx(in_one_call(session, model), rel=CLOSE)
 
 
 def test_two_replicas_find_what_one_finds(metrics, two_replicas):
-    found = TextEvaluation(*open_tiny(two_replicas, "--set=model.attention_layers=0")).run(SPLIT)
+    found = evaluation_of(*open_tiny(two_replicas, "--set=model.attention_layers=0")).run(SPLIT)
     assert found == pytest.approx(metrics, rel=CLOSE)
 
 

@@ -11,12 +11,11 @@ import tensorflow as tf
 from flags.run import parse
 from tf_models.layers import noise
 from tf_models.sha_rnn import empty_state
-from trainers.loop.build import build_loop, build_state, training_data
 from trainers.optimizers.lamb import LambMinTrust
 from trainers.run.checkpoints import Checkpoints
 from trainers.session import open_session
 from trainers.tasks.text import segments
-from trainers.tasks.text.data import declared_text
+from trainers.tasks.text.data import declared_text, find
 from trainers.tasks.text.task import LanguageModelling
 
 LANES, STEPS, BROKEN_AT = 4, 12, 7  # epochs begin with steps 0, 5 and 9
@@ -56,15 +55,15 @@ def everything(state):
 
 def take_steps(session, loop, first, count):
     """The loop's numbers of `count` steps, each a call of its own."""
-    iterator = iter(training_data(session, first_step=first))
+    iterator = iter(session.task.distributed_batches(session.strategy, first))
     return [loop.run(iterator, 1) for _ in range(count)]
 
 
 def train(strategy, folder):
     """A loop that took STEPS steps; a checkpoint of BROKEN_AT of them is in `folder`."""
     session = open_tiny(strategy)
-    state = build_state(session)
-    loop = build_loop(session, state)
+    state = session.build_state()
+    loop = session.build_loop(state)
     initial = state.model.get_weights()
     checkpoints = Checkpoints(folder, keep=1)
     numbers = take_steps(session, loop, 0, BROKEN_AT)
@@ -108,7 +107,7 @@ def by_hand(session, weights):
     model.set_weights(weights)
     optimizer = LambMinTrust(decay=1.2e-6)
     optimizer.build(model.trainable_variables)
-    lanes = tf.cast(segments.lanes(session.dataset.tokens("train[:242]"), LANES), tf.int32)
+    lanes = tf.cast(segments.lanes(session.task.dataset.tokens("train[:242]"), LANES), tf.int32)
     cut = segments.random_segments(lanes.shape[1], 16, 5512, steps=STEPS)
     losses = []
     for step in range(STEPS):
@@ -143,7 +142,7 @@ def test_the_steps_cover_segments_of_many_lengths_and_the_beginnings_of_epochs(o
 
 
 def test_segments_of_all_lengths_are_traced_once(one):
-    iterator = iter(training_data(one.session, first_step=0))
+    iterator = iter(one.session.task.distributed_batches(one.session.strategy, 0))
     for steps in (2, 1, 5):
         one.loop.run(iterator, steps)
     assert one.loop.traces == 1
@@ -212,9 +211,9 @@ def test_symbols_are_counted_over_all_lanes(with_second_pass):
 def test_bytes_are_measured_in_bits_and_words_in_perplexity(with_second_pass, tmp_path):
     assert with_second_pass.metric == "bpc" and with_second_pass.metric_of(1.0) == pytest.approx(1 / math.log(2))
     recipe = parse(["main", "--experiment=sha_rnn_wikitext2"]).recipe_for("paper")
-    words = LanguageModelling(recipe, declared_text("wikitext2", tmp_path))
+    words = LanguageModelling(recipe, declared_text(find("wikitext2", tmp_path)), seed=0)
     assert words.metric == "perplexity" and float(words.metric_of(2.0)) == pytest.approx(math.exp(2.0))
 
 
 def test_a_test_names_its_lanes(with_second_pass):
-    assert with_second_pass.test_protocol == with_second_pass.protocol_on_the_way == "8 lanes"
+    assert with_second_pass.test_protocol == with_second_pass.validation_protocol == "8 lanes"

@@ -12,11 +12,11 @@ import tensorflow as tf
 from flags.errors import RunError
 from flags.run import parse
 from tf_models.sha_rnn import empty_state
-from trainers.data import sources
 from trainers.data.builders.byte_records import SPLITS
 from trainers.data.builders.enwik8 import Enwik8
+from trainers.data.sources import Source
 from trainers.session import open_session
-from trainers.tasks.text import saved_model as text_export
+from trainers.tasks.text.saved_model import TextSavedModel
 
 ONE_CPU = ("--strategy=one_device", "--devices=cpu:0")
 SEGMENT, MEMORY = 8, 20
@@ -43,8 +43,11 @@ class Exported:
     def __init__(self, folder, *arguments):
         self.session = open_session(parse(["main", *arguments]))
         self.model, self.path = build(self.session), folder / "saved_model"
-        text_export.write(self.session, self.model, self.path)
+        self.of(self.model).write(self.path)
         self.signatures = tf.saved_model.load(str(self.path)).signatures
+
+    def of(self, model):
+        return TextSavedModel(self.session.task, model)
 
     def answers(self, *texts):
         given = self.signatures["serving_default"](text=tf.constant(texts, tf.string, [len(texts)]))
@@ -52,7 +55,7 @@ class Exported:
 
     def expected(self, text):
         """Probabilities after a text, and the bits of each of its symbols, by the live model in NumPy."""
-        ids = self.session.dataset.encode(b"\n" + text).astype(np.int32)
+        ids = self.session.task.dataset.encode(b"\n" + text).astype(np.int32)
         padding = -len(ids) % SEGMENT if len(ids) > SEGMENT else 0
         tokens, state, probabilities = tf.constant([[*ids, *[0] * padding]]), empty_state(self.model, 1), []
         for begin in range(0, len(ids), SEGMENT):
@@ -104,12 +107,12 @@ def test_no_texts_have_no_answers(of_bytes):
 
 def test_columns_stand_for_the_symbols(of_bytes):
     symbols = of_bytes.signatures["symbols"]()["symbols"].numpy().tolist()
-    assert tuple(symbols) == of_bytes.session.dataset.symbols
+    assert tuple(symbols) == of_bytes.session.task.dataset.symbols
     assert sorted(symbols) == [bytes([byte]) for byte in range(256)]
 
 
 def test_steps_from_the_start_are_those_of_the_live_model(of_bytes):
-    ids = of_bytes.session.dataset.encode(TEXT[: MEMORY + 5]).astype(np.int32)
+    ids = of_bytes.session.task.dataset.encode(TEXT[: MEMORY + 5]).astype(np.int32)
     state, live_state = of_bytes.signatures["start"](batch=tf.constant(2)), empty_state(of_bytes.model, 2)
     for first, second in zip(ids, ids[::-1]):
         state = of_bytes.signatures["step"](token=tf.constant([first, second]), **state)
@@ -124,7 +127,7 @@ def test_steps_from_the_start_are_those_of_the_live_model(of_bytes):
 def test_steps_go_on_where_a_text_would(of_bytes):
     text = TEXT[: SEGMENT - 1]  # with the line break, one segment
     state = of_bytes.signatures["start"](batch=tf.constant(1))
-    for symbol in of_bytes.session.dataset.encode(b"\n" + text):
+    for symbol in of_bytes.session.task.dataset.encode(b"\n" + text):
         state = of_bytes.signatures["step"](token=tf.constant([symbol], tf.int32), **state)
         logits = state.pop("logits")
     assert tf.nn.softmax(logits)[0].numpy() == pytest.approx(of_bytes.answers(text)["probabilities"][0], abs=1e-5)
@@ -145,7 +148,7 @@ def of_few_bytes(tmp_path_factory):
     (folder / "downloads" / "manual" / "enwik8").write_bytes(b"".join(parts))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Enwik8, "NUM_TOKENS", dict(zip(SPLITS, map(len, parts))))
-        sources.prepare("enwik8", folder)
+        Source("enwik8", folder).prepare()
         arguments = ("--experiment=plain_lstm_enwik8", "--data=paper", f"--data_dir={folder}", *SMALL)
         yield Exported(tmp_path_factory.mktemp("few_bytes"), *arguments)
 
@@ -154,7 +157,7 @@ def test_a_byte_that_is_no_symbol_costs_infinitely_many_bits_and_breaks_nothing(
     answers = of_few_bytes.answers(b"ab", b"aXb", b"X")
     assert answers["bits"].tolist() == [answers["bits"][0], np.inf, np.inf] and np.isfinite(answers["bits"][0])
     assert answers["bits_per_character"][1] == np.inf
-    most_frequent = of_few_bytes.session.dataset.symbols[0]
+    most_frequent = of_few_bytes.session.task.dataset.symbols[0]
     as_if = of_few_bytes.answers(b"ab", b"a" + most_frequent + b"b", most_frequent)
     assert answers["probabilities"].tolist() == as_if["probabilities"].tolist()
 
@@ -181,12 +184,12 @@ def test_unknown_words_are_read_as_unk(of_words):
 
 
 def test_words_pass_the_check(of_words):
-    assert text_export.check(of_words.session, of_words.model, of_words.path) < 1e-6
-    assert tuple(of_words.signatures["symbols"]()["symbols"].numpy()) == of_words.session.dataset.symbols
+    assert of_words.of(of_words.model).check(of_words.path) < 1e-6
+    assert tuple(of_words.signatures["symbols"]()["symbols"].numpy()) == of_words.session.task.dataset.symbols
 
 
 def test_what_was_written_is_close_to_the_live_model(of_bytes):
-    assert text_export.check(of_bytes.session, of_bytes.model, of_bytes.path) < 1e-6
+    assert of_bytes.of(of_bytes.model).check(of_bytes.path) < 1e-6
 
 
 def test_another_model_than_the_live_one_is_refused(of_bytes):
@@ -194,14 +197,14 @@ def test_another_model_than_the_live_one_is_refused(of_bytes):
     gate = other.get_layer("block0_attention").query_gate
     gate.assign(gate + np.arange(8))
     with pytest.raises(RunError, match="differs from the live one by .*: it was not put in place"):
-        text_export.check(of_bytes.session, other, of_bytes.path)
+        of_bytes.of(other).check(of_bytes.path)
 
 
 def test_a_model_that_is_not_finite_is_refused(of_bytes):
     broken = build(of_bytes.session)
     broken.get_layer("embedding").bias.assign(np.full([256], np.nan))
     with pytest.raises(RunError, match="not finite.*learning rate") as error:
-        text_export.check(of_bytes.session, broken, of_bytes.path)
+        of_bytes.of(broken).check(of_bytes.path)
     assert "\n" not in str(error.value)
 
 
@@ -225,4 +228,4 @@ print([name for name in sys.modules if name.split(".")[0] in ("trainers", "tf_mo
     for exported, answer in zip((of_bytes, of_words), answers, strict=True):
         bits, shape = json.loads(answer)
         assert bits == pytest.approx(exported.answers(b"the cat", b"")["bits"].tolist()) and bits[1] == 0
-        assert shape == [3, exported.session.dataset.num_classes]
+        assert shape == [3, exported.session.task.dataset.num_classes]

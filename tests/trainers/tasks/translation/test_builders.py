@@ -10,10 +10,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from flags.errors import UserError
-from trainers.data import sources
+from tests.trainers.opening import open_pairs
+from trainers.data import damage
 from trainers.data.builders import django_catalogues, iwslt14
 from trainers.data.builders.iwslt14 import Iwslt14DeEn
-from trainers.tasks.translation import data as translation
+from trainers.data.sources import DataNotPrepared, Source
 
 SPLITS = ("train", "validation", "test")
 
@@ -63,8 +64,8 @@ def manual(tmp_path):
 
 
 def prepared(folder, name="iwslt14_de_en"):
-    sources.prepare(name, folder)
-    data = translation.open_translation(name, folder)
+    Source(name, folder).prepare()
+    data = open_pairs(name, folder)
     return {split: list(zip(*data.pairs(split))) for split in SPLITS}
 
 
@@ -140,9 +141,9 @@ def test_iwslt_keeps_lines_together_that_hold_unusual_breaks(tmp_path, manual):
 def test_an_archive_that_is_damaged_or_another_is_named(tmp_path, manual, content, what):
     (manual / "de-en.tgz").write_bytes(content)
     with pytest.raises(UserError, match=what) as error:
-        sources.prepare("iwslt14_de_en", tmp_path)
+        Source("iwslt14_de_en", tmp_path).prepare()
     assert str(manual / "de-en.tgz") in message(error)
-    assert not sources.is_prepared("iwslt14_de_en", tmp_path)
+    assert not Source("iwslt14_de_en", tmp_path).is_prepared
 
 
 def test_iwslt_is_downloaded_only_if_that_is_allowed(tmp_path, monkeypatch):
@@ -151,14 +152,14 @@ def test_iwslt_is_downloaded_only_if_that_is_allowed(tmp_path, monkeypatch):
     archive.write_bytes(packed(published(GERMAN, ENGLISH)))
     monkeypatch.setattr(Iwslt14DeEn, "URL", str(archive))
     folder = tmp_path / "tfds"
-    with pytest.raises(sources.DataNotPrepared, match="--mode=prepare --download; or put de-en.tgz into ") as error:
-        translation.open_translation("iwslt14_de_en", folder)
+    with pytest.raises(DataNotPrepared, match="--mode=prepare --download; or put de-en.tgz into ") as error:
+        open_pairs("iwslt14_de_en", folder)
     message(error)
     with pytest.raises(UserError, match="add --download; or put de-en.tgz into .*/downloads/manual") as error:
-        sources.prepare("iwslt14_de_en", folder)
+        Source("iwslt14_de_en", folder).prepare()
     message(error)
     assert not folder.exists()
-    assert translation.open_translation("iwslt14_de_en", folder, download=True).num_pairs("test") == 10
+    assert open_pairs("iwslt14_de_en", folder, download=True).num_pairs("test") == 10
 
 
 # WMT'14
@@ -169,18 +170,18 @@ def test_wmt_is_read_from_english_to_french(tmp_path, monkeypatch):
     # What reads the archives is replaced; what writes stays TFDS's.
     wmt = tfds.builder_cls("wmt14_translate")
     monkeypatch.setattr(wmt, "_split_generators", lambda self, dl_manager: {split: iter(rows) for split in SPLITS})
-    data = translation.open_translation("wmt14_translate/fr-en", tmp_path, download=True)
+    data = open_pairs("wmt14_translate/fr-en", tmp_path, download=True)
     source, target = data.pairs("train")
     assert sorted(source) == [f"sentence {number}" for number in range(9)]
     assert [line.replace("sentence", "phrase") for line in source] == list(target)
 
 
 def test_wmt_asks_for_a_download_and_for_nothing_by_hand(tmp_path):
-    with pytest.raises(sources.DataNotPrepared, match=r"the same command with --mode=prepare --download\.") as error:
-        translation.open_translation("wmt14_translate/fr-en", tmp_path)
+    with pytest.raises(DataNotPrepared, match=r"the same command with --mode=prepare --download\.") as error:
+        open_pairs("wmt14_translate/fr-en", tmp_path)
     message(error)
     with pytest.raises(UserError, match="has to be downloaded into .* add --download") as error:
-        sources.prepare("wmt14_translate/fr-en", tmp_path)
+        Source("wmt14_translate/fr-en", tmp_path).prepare()
     message(error)
 
 
@@ -228,7 +229,7 @@ def test_of_messages_with_the_same_words_the_first_stays():
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
     """The embedded sample, prepared by opening it."""
-    return translation.open_translation("django_de_en", tmp_path_factory.mktemp("tfds_django"))
+    return open_pairs("django_de_en", tmp_path_factory.mktemp("tfds_django"))
 
 
 def test_the_sample_is_cut_into_about_90_5_and_5_per_cent(sample):
@@ -256,22 +257,22 @@ def test_the_sample_does_not_import_the_package(sample):
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "django", None)
     with pytest.raises(UserError, match="No module named 'django'") as error:
-        translation.open_translation("django_de_en", tmp_path)
+        open_pairs("django_de_en", tmp_path)
     message(error)
 
 
 def test_a_package_without_german_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(django_catalogues, "CATALOGUES", "**/locale/xx/*.po")
     with pytest.raises(UserError, match="no .*/locale/xx/.* Install django 5.2 again") as error:
-        translation.open_translation("django_de_en", tmp_path)
+        open_pairs("django_de_en", tmp_path)
     message(error)
 
 
 def test_a_damaged_record_file_is_named_when_pairs_are_read(tmp_path, manual):
     (manual / "de-en.tgz").write_bytes(packed(published(GERMAN, ENGLISH)))
-    sources.prepare("iwslt14_de_en", tmp_path)
+    Source("iwslt14_de_en", tmp_path).prepare()
     (file,) = pathlib.Path(tmp_path, "iwslt14_de_en", "1.0.0").glob("iwslt14_de_en-train.tfrecord*")
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(tf.errors.OpError) as error:
-        translation.open_translation("iwslt14_de_en", tmp_path).pairs("train")
-    assert str(sources.explain(error.value)).startswith(f"{file} could not be read to its end")
+        open_pairs("iwslt14_de_en", tmp_path).pairs("train")
+    assert str(damage.explain(error.value)).startswith(f"{file} could not be read to its end")

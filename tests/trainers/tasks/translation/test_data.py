@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from flags.errors import UserError
+from tests.trainers.opening import open_pairs
 from trainers.tasks.translation import data as translation
 from trainers.tasks.translation import token_batches, vocabulary
 from trainers.tasks.translation.data import Pairs
@@ -122,7 +123,7 @@ def test_an_unknown_split_is_refused_with_those_there_are(data):
 
 def test_a_data_set_of_another_kind_is_refused(tmp_path):
     with pytest.raises(UserError, match="data.name=digits: this experiment translates .* iwslt14_de_en, django_de_en"):
-        translation.open_translation("digits", tmp_path)
+        open_pairs("digits", tmp_path)
 
 
 def test_a_made_up_translation_has_a_word_for_each_in_reverse_order(pairs):

@@ -14,13 +14,12 @@ import tensorflow as tf
 
 from flags.data import Sentences
 from flags.errors import RunError
+from tests.trainers.opening import open_pairs
 from tests.trainers.tasks.translation.test_translating import ONE_CPU, build, leave_a_run
 from trainers.main import main
-from trainers.tasks.translation import data as translation
-from trainers.tasks.translation import saved_model as translation_export
 from trainers.tasks.translation import token_batches, vocabulary
 from trainers.tasks.translation.decoding import Decoder
-from trainers.tasks.translation.saved_model import GraphSubwords
+from trainers.tasks.translation.saved_model import GraphSubwords, TranslationSavedModel
 from trainers.tasks.translation.translating import Translator, longest_translation
 from trainers.tasks.translation.vocabulary import BEGIN, END
 
@@ -34,7 +33,7 @@ ODD_TEXTS = (
 
 @pytest.fixture(scope="module")
 def django(tmp_path_factory):
-    return translation.open_translation("django_de_en", tmp_path_factory.mktemp("tfds"))
+    return open_pairs("django_de_en", tmp_path_factory.mktemp("tfds"))
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +46,14 @@ class Exported:
     """What was written of a small model, and the live one."""
 
     def __init__(self, folder, dataset, subwords):
-        self.session = types.SimpleNamespace(
-            recipe=types.SimpleNamespace(data=DATA), task=types.SimpleNamespace(subwords=subwords), dataset=dataset
-        )
+        recipe = types.SimpleNamespace(data=DATA)
+        self.task = types.SimpleNamespace(recipe=recipe, subwords=subwords, dataset=dataset)
         self.model, self.path = build(subwords), folder / "saved_model"
-        translation_export.write(self.session, self.model, self.path)
+        self.of(self.model).write(self.path)
         self.signatures = tf.saved_model.load(str(self.path)).signatures
+
+    def of(self, model):
+        return TranslationSavedModel(self.task, model)
 
     def answers(self, *texts):
         given = self.signatures["serving_default"](text=tf.constant(texts, tf.string, [len(texts)]))
@@ -153,12 +154,12 @@ def test_ids_are_joined_in_the_graph_as_sentencepiece_joins_them(subwords):
 
 
 def test_what_was_written_is_close_to_the_live_model(exported):
-    assert translation_export.check(exported.session, exported.model, exported.path) < 1e-6
+    assert exported.of(exported.model).check(exported.path) < 1e-6
 
 
 def test_a_model_that_translates_otherwise_is_refused(exported, subwords):
     with pytest.raises(RunError, match="translates otherwise than the live one: it was not put in place"):
-        translation_export.check(exported.session, build(subwords, seed=2), exported.path)
+        exported.of(build(subwords, seed=2)).check(exported.path)
 
 
 def test_a_model_of_other_probabilities_is_refused(exported, subwords):
@@ -167,7 +168,7 @@ def test_a_model_of_other_probabilities_is_refused(exported, subwords):
     for weight in norm.weights:
         weight.assign(1.001 * weight)  # which makes likely symbols likelier, and those the same
     with pytest.raises(RunError, match="differs from the live one by .*: it was not put in place"):
-        translation_export.check(exported.session, other, exported.path)
+        exported.of(other).check(exported.path)
 
 
 def test_a_model_that_is_not_finite_is_refused(exported, subwords):
@@ -175,7 +176,7 @@ def test_a_model_that_is_not_finite_is_refused(exported, subwords):
     norm = broken.get_layer("decoder0_fold_norm")
     norm.beta.assign(tf.fill(norm.beta.shape, np.nan))
     with pytest.raises(RunError, match="not finite.*not exported.*learning rate") as error:
-        translation_export.check(exported.session, broken, exported.path)
+        exported.of(broken).check(exported.path)
     assert "\n" not in str(error.value)
 
 

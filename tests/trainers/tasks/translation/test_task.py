@@ -13,8 +13,6 @@ import tensorflow as tf
 
 from flags import run as run_flags
 from flags.errors import UserError
-from trainers.evaluations import evaluation_by
-from trainers.loop.build import build_state, training_data
 from trainers.main import main
 from trainers.modes import benchmark
 from trainers.modes.train import Training
@@ -89,7 +87,7 @@ def numpy_losses(logits, labels, smoothing):
 
 def batch_of(session, step=0, replicas=1):
     context = tf.distribute.InputContext(num_replicas_in_sync=replicas)
-    return list(session.task.training_batches(step, 160, context).take(replicas))
+    return list(session.task.batches(step, context).take(replicas))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -117,7 +115,7 @@ def test_the_parts_of_two_replicas_add_up_to_the_mean_over_all_tokens(session):
 
 
 def test_the_tokens_of_steps_are_those_of_their_batches(session):
-    per_epoch = session.task.steps.per_epoch
+    per_epoch = session.task.length.per_epoch
     counts = [np.count_nonzero(batch["labels"]) for step in range(per_epoch + 3) for batch in batch_of(session, step)]
     task = session.task
     assert [task.units(step, 1) for step in range(per_epoch + 3)] == counts
@@ -126,9 +124,10 @@ def test_the_tokens_of_steps_are_those_of_their_batches(session):
 
 
 def test_a_replicas_same_batch_has_its_share_of_the_first_step(session):
-    (batch,) = session.task.same_batch(2)
+    dataset, units = session.task.one_batch(2)
+    (batch,) = dataset
     assert batch["source"].shape == batch_of(session, replicas=2)[0]["source"].shape
-    assert session.task.units_of_same_batch(2) == 2 * np.count_nonzero(batch["labels"])
+    assert units == 2 * np.count_nonzero(batch["labels"])
 
 
 def test_epochs_become_steps(session_of):
@@ -219,9 +218,9 @@ def test_two_replicas_train_and_test_as_one_does(finished, results, command, tmp
 
 
 def test_an_evaluation_counts_every_token_once(session):
-    state = build_state(session)
+    state = session.build_state()
     task = session.task
-    evaluation = evaluation_by(task.test_protocol, session, state.model)
+    evaluation = session.task.evaluation(task.test_protocol, session.strategy, state.model)
     found = evaluation.run("test[:12]")
     assert evaluation.run("test[:12]") == found
     pairs = task.dataset.pairs("test[:12]")
@@ -325,6 +324,6 @@ def test_benchmark_counts_the_tokens_of_translations(command, tmp_path, capsys, 
 
 def test_a_strategy_gives_every_step_to_both_replicas(session_of, two_replicas):
     session = session_of(strategy=two_replicas)
-    batch = next(iter(training_data(session, first_step=0)))
+    batch = next(iter(session.task.distributed_batches(session.strategy, 0)))
     tokens = two_replicas.experimental_local_results(batch["tokens"])
     assert {float(value) for part in tokens for value in part} == {float(session.task.units(0, 1))}

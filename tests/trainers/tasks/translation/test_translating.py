@@ -13,10 +13,10 @@ import tf_models
 from flags.data import Sentences
 from flags.errors import RunError, UserError
 from flags.run import parse
-from trainers.exports import write_keras_model
+from tests.trainers.opening import open_pairs
 from trainers.main import main
+from trainers.run.export import write_keras_model
 from trainers.session import open_session
-from trainers.tasks.translation import data as translation
 from trainers.tasks.translation import vocabulary
 from trainers.tasks.translation.decoding import Decoder
 from trainers.tasks.translation.token_batches import padded_sources
@@ -47,7 +47,7 @@ def leave_a_run(folder):
     """Leaves in a folder what a finished run would, of such a model."""
     session = open_session(parse(["main", f"--model_dir={folder}", *TINY, *ONE_CPU]))
     folder.mkdir()
-    session.task.keep(session.folder)
+    session.folder.write_assets(session.task.assets())
     write_keras_model(build(session.task.subwords), session.folder.keras_model)
     session.folder.claim(session.recipe, session.settings)
     return folder
@@ -56,7 +56,7 @@ def leave_a_run(folder):
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     """German messages of Django's, of several lengths."""
-    pairs = translation.open_translation("django_de_en", tmp_path_factory.mktemp("tfds")).pairs("train")
+    pairs = open_pairs("django_de_en", tmp_path_factory.mktemp("tfds")).pairs("train")
     return sorted(pairs.source, key=len)[100:600:40]
 
 
@@ -162,13 +162,9 @@ def printed(model, subwords, capsys):
     """A function of a prompt: what translating it prints on stdout and stderr."""
 
     def run(prompt, quiet=False):
-        session = types.SimpleNamespace(
-            run=types.SimpleNamespace(prompt=prompt, quiet=quiet),
-            recipe=types.SimpleNamespace(data=Sentences(name="django_de_en")),
-            task=types.SimpleNamespace(subwords=subwords),
-            strategy=tf.distribute.OneDeviceStrategy("cpu:0"),
-        )
-        translate(session, model)
+        recipe = types.SimpleNamespace(data=Sentences(name="django_de_en"))
+        task = types.SimpleNamespace(recipe=recipe, subwords=subwords)
+        translate(types.SimpleNamespace(prompt=prompt, quiet=quiet), task, model, "cpu:0")
         return capsys.readouterr()
 
     return run
