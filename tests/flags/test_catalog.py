@@ -86,14 +86,14 @@ def test_the_list_is_grouped_by_paper_and_shows_each_row():
             (line,) = [line for line in text.splitlines() if line.split()[:1] == [experiment.name]]
             assert experiment.paper.row in line
             assert experiment.summary in line
-    assert "77.1 %" in text
+    assert "77.10%" in text
 
 
 def test_the_list_shows_top1_of_classifiers_and_bits_per_byte_of_language_models():
     lines = listing.as_text().splitlines()
     headers = [line for line in lines if line.split()[:1] == ["name"]]
     assert ["top-1" in header for header in headers] == [True, True, False, True]
-    assert "paper's bpc" in headers[2]
+    assert "paper's bits per character" in headers[2]
     (line,) = [line for line in lines if line.split()[:1] == ["sha_rnn_enwik8"]]
     assert "1.076" in line
 
