@@ -42,7 +42,7 @@ def sha_rnn(
     The model maps {"tokens": [batch, time] int32, "state": state} to {"logits": [batch, time, symbols], the scores of
     the next symbol; "hidden": [batch, time, width], what they are made of; "state": the state after the last token}. A
     state is a dict: `block{i}_h`, `block{i}_c` [batch, width]; for every block with attention `block{i}_memory`
-    [batch, memory_size, width], newest row last; and `memory_rows` [batch] int32. `empty_state` gives the first.
+    [batch, memory_size, width], newest row last; and `memory_rows` [batch] int32. `tf_models.empty_state` is the first.
 
     Args:
         boom_width: features of the Boom layer's middle; 0: no Boom.
@@ -101,11 +101,6 @@ def plain_lstm(
     for i in range(num_layers):
         h = Dropout(hidden_dropout, name=f"block{i}_lstm_drop")(inputs.lstm(h, i, width))
     return inputs.model(h, embedding, dropout, name="plain_lstm")
-
-
-def empty_state(model: keras.Model, batch: int | tf.Tensor) -> dict[str, tf.Tensor]:
-    """The state in which a text begins: zeros, and memories without rows."""
-    return {name: tf.zeros([batch, *part.shape[1:]], part.dtype) for name, part in model.input["state"].items()}
 
 
 def collapse(model: keras.Model) -> keras.Model:

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from flags.errors import RunError
 from tf_models.layers.devices import portable
-from tf_models.sha_rnn import collapse, empty_state
+from tf_models.sha_rnn import collapse
+from tf_models.state import empty_state
 from trainers.run.diverged import diverged
 from trainers.session import Session
 from trainers.tasks.text.data import LINE_END

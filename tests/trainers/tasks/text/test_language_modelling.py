@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from flags.run import parse
 from tf_models.layers import noise
-from tf_models.sha_rnn import empty_state
+from tf_models.state import empty_state
 from trainers.loop.build import build_loop, build_state, training_data
 from trainers.optimizers.lamb import LambMinTrust
 from trainers.run.checkpoints import Checkpoints
