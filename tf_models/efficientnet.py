@@ -11,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import numbers
 import string
 
 import keras
 from keras import layers
 
+from tf_models.arguments import is_count, is_number, require, require_classifier, require_positive, require_rates
 from tf_models.layers.activations import silu
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.convolution import DepthwiseConv2D, PointwiseConv2D
@@ -67,10 +67,10 @@ def compound_scaling(
     The published B1..B7 are not exactly on this curve (`VARIANTS`); use it for a `phi` of your own, which may be
     fractional or negative. With alpha * beta^2 * gamma^2 near 2 the multiply-adds grow like 2^phi.
     """
-    _require(_is_number(phi), "phi", phi, "a number")
+    require(is_number(phi), "phi", phi, "a number")
     for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-        _require(_is_number(value) and value >= 1, name, value, "a number of 1 or more")
-    _require(_is_count(base_resolution), "base_resolution", base_resolution, "an integer of 1 or more, in pixels")
+        require(is_number(value) and value >= 1, name, value, "a number of 1 or more")
+    require(is_count(base_resolution), "base_resolution", base_resolution, "an integer of 1 or more, in pixels")
     return Scaling(width=beta**phi, depth=alpha**phi, resolution=max(1, round(base_resolution * gamma**phi)))
 
 
@@ -217,7 +217,11 @@ def efficientnet(
     Raises:
         ValueError: an argument is out of its range.
     """
-    _check(num_classes, input_shape, width, depth, dropout, survival_probability)
+    require_classifier(num_classes, input_shape)
+    require_positive(width=width, depth=depth)
+    require_rates(dropout=dropout)
+    is_probability = is_number(survival_probability) and 0 < survival_probability <= 1
+    require(is_probability, "survival_probability", survival_probability, "a number in (0, 1]")
     inputs = keras.Input(input_shape, name="images")
     filters = round_filters(STEM_FILTERS, width)
     x = layers.Conv2D(
@@ -243,41 +247,6 @@ def efficientnet(
         uniform = keras.initializers.RandomUniform(-limit, limit)
         x = layers.Dense(num_classes, kernel_initializer=uniform, name="predictions", dtype="float32")(x)
     return keras.Model(inputs, x, name=name)
-
-
-def _check(num_classes, input_shape, width, depth, dropout, survival_probability) -> None:
-    _require(_is_count(num_classes), "num_classes", num_classes, "an integer of 1 or more")
-    _require(
-        isinstance(input_shape, (tuple, list))
-        and len(input_shape) == 3
-        and all(size is None or _is_count(size) for size in input_shape)
-        and input_shape[2] is not None,
-        "input_shape",
-        input_shape,
-        "(height, width, channels), integers of 1 or more; height and width may be None",
-    )
-    _require(_is_number(width) and width > 0, "width", width, "a positive number")
-    _require(_is_number(depth) and depth > 0, "depth", depth, "a positive number")
-    _require(_is_number(dropout) and 0 <= dropout < 1, "dropout", dropout, "a number in [0, 1)")
-    _require(
-        _is_number(survival_probability) and 0 < survival_probability <= 1,
-        "survival_probability",
-        survival_probability,
-        "a number in (0, 1]",
-    )
-
-
-def _require(holds: bool, argument: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"{argument}={value!r}: must be {allowed}")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 VARIANTS = {  # name: width, depth, resolution; dropout

@@ -12,7 +12,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from tf_models.arguments import is_count, require, require_classifier
+from tf_models.arguments import require_classifier, require_counts
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.pytorch_init import like_pytorch
 from tf_models.registry import register_model
@@ -39,7 +39,7 @@ def preact_resnet18(
         ValueError: an argument is out of its range.
     """
     require_classifier(num_classes, input_shape)
-    require(is_count(k), "k", k, "an integer of 1 or more")
+    require_counts(k=k)
     images = keras.Input(input_shape, name="images")
     x = _conv(images, k, 3, 1, "conv1")
     for stage, (filters, stride) in enumerate(((k, 1), (2 * k, 2), (4 * k, 2), (8 * k, 2)), start=2):

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from tf_models.arguments import is_count, is_number, require, require_classifier
+from tf_models.arguments import is_number, require, require_classifier, require_counts, require_one_of
 from tf_models.registry import register_model
 
 KINDS = ("complex", "cosine", "relu")
@@ -125,8 +125,8 @@ def random_features(
     """
     require_classifier(num_classes, input_shape)
     require(None not in input_shape, "input_shape", input_shape, "known: a frequency has a number for every pixel")
-    require(is_count(num_features), "num_features", num_features, "an integer of 1 or more")
-    require(kind in KINDS, "kind", kind, f"one of {', '.join(KINDS)}")
+    require_counts(num_features=num_features)
+    require_one_of(KINDS, kind=kind)
     require(
         scale in COUNTS or (is_number(scale) and scale > 0),
         "scale",

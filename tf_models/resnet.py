@@ -16,7 +16,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from tf_models.arguments import is_count, is_number, require, require_classifier
+from tf_models.arguments import is_count, is_number, require, require_classifier, require_one_of
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.convolution import PointwiseConv2D
 from tf_models.layers.shortcut import ZeroPaddedIdentity
@@ -128,7 +128,7 @@ def _classifier(inputs, x, num_classes: int, name: str) -> keras.Model:
 def _imagenet(num_classes, input_shape, pool_padding, name, **stages) -> keras.Model:
     """A network of Table 1."""
     require_classifier(num_classes, input_shape)
-    _require_one_of(POOL_PADDING, "pool_padding", pool_padding)
+    require_one_of(POOL_PADDING, pool_padding=pool_padding)
     inputs = keras.Input(input_shape, name="images")
     x = _relu(_conv_bn(inputs, Conv(7, 64, stride=2), "conv1"), "conv1_relu")
     x = layers.ZeroPadding2D(POOL_PADDING[pool_padding], name="pool1_pad")(x)
@@ -144,10 +144,6 @@ def _cifar(num_classes, input_shape, depth, name, **stages) -> keras.Model:
     x = _relu(_conv_bn(inputs, Conv(3, 16), "conv1"), "conv1_relu")
     x = _stages(x, CIFAR_FILTERS, blocks=((depth - 2) // 6,) * 3, block=basic_block, **stages)
     return _classifier(inputs, x, num_classes, name)
-
-
-def _require_one_of(allowed, argument: str, value: object) -> None:
-    require(isinstance(value, str) and value in allowed, argument, value, "one of " + ", ".join(map(repr, allowed)))
 
 
 def _require_last_gamma(last_gamma: object, plain: bool) -> None:
@@ -185,7 +181,7 @@ def basic_resnet(
     Raises:
         ValueError: an argument is out of its range.
     """
-    _require_one_of(SHORTCUTS, "shortcut", shortcut)
+    require_one_of(SHORTCUTS, shortcut=shortcut)
     _require_last_gamma(last_gamma, plain=False)
     stages = dict(blocks=blocks, block=basic_block, shortcut=shortcut, last_gamma=last_gamma)
     return _imagenet(num_classes, input_shape, pool_padding, name, **stages)
@@ -209,8 +205,8 @@ def bottleneck_resnet(
             "3x3", as in fb.resnet.torch and torchvision ("v1.5"): the same parameters, more multiply-adds (6 % in 50
             layers).
     """
-    _require_one_of(SHORTCUTS, "shortcut", shortcut)
-    _require_one_of(BOTTLENECKS, "bottleneck_stride", bottleneck_stride)
+    require_one_of(SHORTCUTS, shortcut=shortcut)
+    require_one_of(BOTTLENECKS, bottleneck_stride=bottleneck_stride)
     _require_last_gamma(last_gamma, plain=False)
     stages = dict(blocks=blocks, block=BOTTLENECKS[bottleneck_stride], shortcut=shortcut, last_gamma=last_gamma)
     return _imagenet(num_classes, input_shape, pool_padding, name, **stages)

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from tf_models.arguments import is_count, require, require_counts, require_rates
 from tf_models.layers.boom import FoldChunks, quick_gelu
 from tf_models.layers.lstm import LSTM
 from tf_models.layers.memory_attention import MemoryAttention
@@ -52,11 +53,13 @@ def sha_rnn(
         softmax_splits: of a large vocabulary (`TiedEmbedding`); logits are log probabilities then.
         collapsed: the value gates are constant vectors, as after training; see `collapse`.
     """
+    require_counts(num_classes=num_classes, width=width, num_layers=num_layers, memory_size=memory_size)
+    require_rates(input_dropout=input_dropout, hidden_dropout=hidden_dropout, dropout=dropout)
     attention_layers = tuple(sorted(attention_layers))
-    if any(not 0 <= layer < num_layers for layer in attention_layers):
-        raise ValueError(f"attention_layers={attention_layers}: must be among 0..{num_layers - 1}")
-    if boom_width and boom_width < width:
-        raise ValueError(f"boom_width={boom_width}: must be 0 or at least width={width}")
+    are_blocks = all(layer in range(num_layers) for layer in attention_layers)
+    require(are_blocks, "attention_layers", attention_layers, f"among 0..{num_layers - 1}")
+    fits = boom_width == 0 or (is_count(boom_width) and boom_width >= width)
+    require(fits, "boom_width", boom_width, f"0 or at least width={width}")
     inputs = _Inputs(width, num_layers, {layer: memory_size for layer in attention_layers})
     initial_std = 0.1 * width**-0.5
     embedding = TiedEmbedding(num_classes, width, softmax_splits, initial_std, name="embedding")
@@ -95,6 +98,8 @@ def plain_lstm(
 
     Maps tokens and state as `sha_rnn` does.
     """
+    require_counts(num_classes=num_classes, width=width, num_layers=num_layers)
+    require_rates(input_dropout=input_dropout, hidden_dropout=hidden_dropout, dropout=dropout)
     inputs = _Inputs(width, num_layers, {})
     embedding = TiedEmbedding(num_classes, width, initial_std=0.1 * width**-0.5, name="embedding")
     h = Dropout(input_dropout, name="embedding_drop")(embedding(inputs.tokens))

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import keras
 import tensorflow as tf
 
-from tf_models.arguments import is_count, require
+from tf_models.arguments import is_count, require, require_counts, require_one_of
 from tf_models.layers.attention import CrossAttention, SelfAttention
 from tf_models.layers.positions import PositionedEmbedding
 from tf_models.layers.standardise import standardise
@@ -45,13 +45,11 @@ def transformer(
             has it; "none": a matrix of its own does. The encoder's embedding is always another one. Neither has a bias.
     """
     require(is_count(num_classes) and num_classes > 1, "num_classes", num_classes, "an integer of 2 or more")
-    for name, value in {"d_model": d_model, "layers": layers, "heads": heads}.items():
-        require(is_count(value), name, value, "an integer of 1 or more")
+    require_counts(d_model=d_model, layers=layers, heads=heads)
     require(d_model % heads == 0, "d_model", d_model, f"a multiple of heads={heads}")
     require(d_model % 2 == 0 and d_model >= 4, "d_model", d_model, "even, and 4 or more")
     require(feed_forward is None or is_count(feed_forward), "feed_forward", feed_forward, "an integer of 1 or more")
-    is_known = shared_embeddings in ("decoder", "none")
-    require(is_known, "shared_embeddings", shared_embeddings, "'decoder' or 'none'")
+    require_one_of(("decoder", "none"), shared_embeddings=shared_embeddings)
 
     sides = ("source", "target") if shared_embeddings == "decoder" else ("source", "target", "output")
     parts = [PositionedEmbedding(num_classes, d_model, name=f"{side}_embedding") for side in sides]
