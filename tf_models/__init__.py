@@ -13,16 +13,26 @@ from tf_models import (  # noqa: F401  Importing a module registers its networks
     two_layer,
 )
 from tf_models.fully_convolutional import fully_convolutional
-from tf_models.registry import build_model, list_models, register_model
+from tf_models.registry import (
+    build_backbone,
+    build_model,
+    list_backbones,
+    list_models,
+    register_classifier,
+    register_model,
+)
 from tf_models.state import empty_state
 from tf_models.weights import load_weights
 
 __all__ = [
+    "build_backbone",
     "build_model",
     "empty_state",
     "fully_convolutional",
     "inspection",
+    "list_backbones",
     "list_models",
     "load_weights",
+    "register_classifier",
     "register_model",
 ]
