@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras import layers
 
 from tf_models.arguments import is_number, require, require_classifier, require_counts, require_one_of
+from tf_models.layers.counting import Shapes, size
 from tf_models.registry import register_model
 
 KINDS = ("complex", "cosine", "relu")
@@ -72,6 +73,9 @@ class RandomFeatures(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], (2 if self.kind == "complex" else 1) * self.num_features)
+
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        return size(self.frequencies)
 
     def numbers(self, outputs: np.ndarray) -> np.ndarray:
         """The features that the layer's outputs stand for, real or complex: [batch, D]."""

@@ -11,8 +11,10 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from tf_models import inspection
 from tf_models.arguments import is_count, require, require_counts, require_rates
 from tf_models.layers.boom import FoldChunks, quick_gelu
+from tf_models.layers.counting import size
 from tf_models.layers.lstm import LSTM
 from tf_models.layers.memory_attention import MemoryAttention
 from tf_models.layers.noise import Dropout
@@ -108,6 +110,23 @@ def plain_lstm(
     return inputs.model(h, embedding, dropout, name="plain_lstm")
 
 
+@inspection.register_parameter_notes("sha_rnn")
+def parameter_notes(model: keras.Model) -> dict[str, int]:
+    """How many parameters the author's code defines for the network, and how many the paper counts of them.
+
+    Beyond ours his code has six layer norms in every block, used or not, and four unused vectors in every attention.
+    The paper counts what is left when each value gate is folded into a constant vector.
+    """
+    attentions, lstms, norms = (
+        [layer for layer in model.layers if isinstance(layer, kind)] for kind in (MemoryAttention, LSTM, ScaleAndShift)
+    )
+    width = model.output["hidden"].shape[-1]
+    unused_norms = 6 * len(lstms) - len(norms)
+    defined = inspection.parameters(model).total + 2 * width * unused_norms + 4 * width * len(attentions)
+    folded = sum(size(layer.value_kernel, layer.value_bias) for layer in attentions if not layer.collapsed)
+    return {"defined by the author's code": defined, "of these, with value gates folded": defined - folded}
+
+
 def collapse(model: keras.Model) -> keras.Model:
     """The same function with each over-parameterised value gate computed once: 2 d^2 + 2 d numbers fewer a block.
 
@@ -168,6 +187,8 @@ class _Inputs:
 @keras.saving.register_keras_serializable(package="tf_models")
 class CountRows(layers.Layer):
     """How many rows of a memory of `size` are filled after a segment: rows [batch], tokens [batch, time]."""
+
+    gradient_reads = "nothing"
 
     def __init__(self, size: int, **kwargs):
         super().__init__(**kwargs)

@@ -7,6 +7,7 @@ residual sum (post-norm), and nothing comes after the last one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from tf_models.arguments import is_count, require, require_counts, require_one_of
 from tf_models.layers.attention import CrossAttention, SelfAttention
+from tf_models.layers.counting import Shapes, twice_bytes
 from tf_models.layers.positions import PositionedEmbedding
 from tf_models.layers.standardise import standardise
 from tf_models.registry import register_model
@@ -165,6 +167,8 @@ class AddAndNorm(keras.layers.Layer):
     Weights: `gamma`, `beta` [features], 1 and 0 at the start. Epsilon is 1e-5, fairseq's.
     """
 
+    gradient_reads = "nothing"
+
     def build(self, inputs_shape, update_shape):
         self.gamma = self.add_weight(name="gamma", shape=(inputs_shape[-1],), initializer="ones")
         self.beta = self.add_weight(name="beta", shape=(inputs_shape[-1],), initializer="zeros")
@@ -172,6 +176,14 @@ class AddAndNorm(keras.layers.Layer):
     def call(self, inputs, update):
         outputs = standardise(inputs + update, epsilon=1e-5)
         return outputs * tf.cast(self.gamma, outputs.dtype) + tf.cast(self.beta, outputs.dtype)
+
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        """None, as of all normalisation."""
+        return 0
+
+    def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
+        """The standardised sum."""
+        return twice_bytes(element_bytes) * math.prod(outputs[0])
 
     def compute_output_spec(self, inputs, update):
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)

@@ -136,9 +136,8 @@ def _text_facts(session: Session, state) -> dict:
         ],
         "carried_state_mb_per_lane": _lane_bytes(state.model) / 2**20,
     }
-    if session.recipe.model.name == "sha_rnn":
-        counted = inspection.sha_rnn_parameters(state.model)
-        facts |= {"parameters_as_defined": counted.as_defined, "parameters_collapsed": counted.collapsed}
+    if notes := inspection.parameter_notes(state.model):
+        facts |= dict(zip(("parameters_as_defined", "parameters_collapsed"), notes.values()))
     return facts
 
 
