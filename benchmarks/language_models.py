@@ -73,7 +73,7 @@ def keras_step(model: keras.Model, tokens: np.ndarray, targets: np.ndarray) -> C
 
 def full_state(model: keras.Model, lanes: int) -> dict[str, tf.Tensor]:
     """A state whose memories are full, of rows as a layer norm makes them."""
-    state = sha_rnn.empty_state(model, lanes)
+    state = tf_models.empty_state(model, lanes)
     for name, part in state.items():
         if name.endswith("_memory"):
             state[name] = tf.random.normal(part.shape)

@@ -1,24 +1,38 @@
-"""What is trained: Keras functional models and their layers. Knows nothing of data, training or flags."""
+"""The networks: Keras functional models and their layers. Knows nothing of data, training or flags."""
 
-from tf_models import cnn5 as _cnn5  # noqa: F401  (registers its models)
-from tf_models import efficientnet as _efficientnet  # noqa: F401
-from tf_models import inspection, sha_rnn
-from tf_models import mlp as _mlp  # noqa: F401
-from tf_models import preact_resnet as _preact_resnet  # noqa: F401
-from tf_models import random_features as _random_features  # noqa: F401
-from tf_models import resnet as _resnet  # noqa: F401
-from tf_models import transformer as _transformer  # noqa: F401
-from tf_models import two_layer as _two_layer  # noqa: F401
+from tf_models import (  # noqa: F401  Importing a module registers its networks; a new network adds its line here.
+    cnn5,
+    efficientnet,
+    inspection,
+    mlp,
+    preact_resnet,
+    random_features,
+    resnet,
+    sha_rnn,
+    transformer,
+    two_layer,
+)
 from tf_models.fully_convolutional import fully_convolutional
-from tf_models.registry import build_model, list_models, register_model
+from tf_models.registry import (
+    build_backbone,
+    build_model,
+    list_backbones,
+    list_models,
+    register_classifier,
+    register_model,
+)
+from tf_models.state import empty_state
 from tf_models.weights import load_weights
 
 __all__ = [
+    "build_backbone",
     "build_model",
+    "empty_state",
     "fully_convolutional",
     "inspection",
+    "list_backbones",
     "list_models",
     "load_weights",
+    "register_classifier",
     "register_model",
-    "sha_rnn",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from tf_models.arguments import is_count, require, require_classifier
+from tf_models.arguments import require, require_classifier, require_counts
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.pytorch_init import like_pytorch
 from tf_models.registry import register_model
@@ -44,7 +44,7 @@ def cnn5(
         input_shape,
         "of a height and a width that are multiples of 4, for two pools halve them",
     )
-    require(is_count(k), "k", k, "an integer of 1 or more")
+    require_counts(k=k)
     images = keras.Input(input_shape, name="images")
     x = _conv_bn_relu(images, k, "block1")
     rest = (height // 4, width // 4)  # 8 of the paper's 32 pixels

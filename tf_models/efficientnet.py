@@ -4,6 +4,10 @@ B8 and L2 came later (AdvProp, NoisyStudent) and are the same network scaled fur
 keras.applications, so its weight files fit. Three things differ from keras.applications, and follow the authors'
 code: the images are normalised before the model, the initialisers are plain (not truncated) normal, and width, depth,
 dropout and stochastic depth are arguments.
+
+Feature maps of the backbone: C1 to C5, each the output of the last block before the stride changes, C5 that of the last
+block, as EfficientDet takes them (Tan, Pang & Le 2020, section 4.1; endpoints `reduction_1` to `reduction_5` of the
+authors' code). These blocks end without an activation. The 1x1 convolution of Table 1's stage 9 belongs to the head.
 """
 
 from __future__ import annotations
@@ -11,17 +15,25 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import numbers
 import string
 
 import keras
 from keras import layers
 
+from tf_models.arguments import (
+    is_count,
+    is_number,
+    require,
+    require_counts,
+    require_images,
+    require_positive,
+    require_rates,
+)
 from tf_models.layers.activations import silu
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.convolution import DepthwiseConv2D, PointwiseConv2D
 from tf_models.layers.noise import Dropout
-from tf_models.registry import register_model
+from tf_models.registry import register_classifier
 
 SQUEEZE_RATIO = 0.25  # of the block's input channels
 STEM_FILTERS = 32
@@ -67,10 +79,10 @@ def compound_scaling(
     The published B1..B7 are not exactly on this curve (`VARIANTS`); use it for a `phi` of your own, which may be
     fractional or negative. With alpha * beta^2 * gamma^2 near 2 the multiply-adds grow like 2^phi.
     """
-    _require(_is_number(phi), "phi", phi, "a number")
+    require(is_number(phi), "phi", phi, "a number")
     for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-        _require(_is_number(value) and value >= 1, name, value, "a number of 1 or more")
-    _require(_is_count(base_resolution), "base_resolution", base_resolution, "an integer of 1 or more, in pixels")
+        require(is_number(value) and value >= 1, name, value, "a number of 1 or more")
+    require(is_count(base_resolution), "base_resolution", base_resolution, "an integer of 1 or more, in pixels")
     return Scaling(width=beta**phi, depth=alpha**phi, resolution=max(1, round(base_resolution * gamma**phi)))
 
 
@@ -188,37 +200,32 @@ def _mbconv(inputs, block: Block):
     return layers.Add(name=f"{block.name}_add")([x, inputs])
 
 
-@register_model
 def efficientnet(
-    num_classes: int = 1000,
     input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
     width: float = 1.0,
     depth: float = 1.0,
-    dropout: float = 0.2,
     survival_probability: float = 0.8,
-    include_top: bool = True,
     name: str = "efficientnet",
 ) -> keras.Model:
-    """Builds an EfficientNet of any width and depth (section 4, Table 1).
+    """Builds an EfficientNet of any width and depth (section 4, Table 1) without its head.
 
-    Input: normalised images [batch, height, width, channels]. Output: float32 logits [batch, num_classes], or the
-    pooled features [batch, channels] without the top.
+    Input: normalised images [batch, height, width, channels]. Output: a dict of feature maps, C1 to C5.
 
     Args:
-        num_classes: number of logits.
         input_shape: height, width and channels; height and width may be None.
         width: multiplies the channels of every layer.
         depth: multiplies the blocks of every stage.
-        dropout: rate before the last layer.
         survival_probability: stochastic depth; what the last block's would be, were there one more (see `blocks`).
-        include_top: False leaves out dropout and classifier.
         name: the name of the Keras model.
 
     Raises:
         ValueError: an argument is out of its range.
     """
-    _check(num_classes, input_shape, width, depth, dropout, survival_probability)
-    inputs = keras.Input(input_shape, name="images")
+    require_images(input_shape)
+    require_positive(width=width, depth=depth)
+    is_probability = is_number(survival_probability) and 0 < survival_probability <= 1
+    require(is_probability, "survival_probability", survival_probability, "a number in (0, 1]")
+    images = keras.Input(input_shape, name="images")
     filters = round_filters(STEM_FILTERS, width)
     x = layers.Conv2D(
         filters,
@@ -228,56 +235,37 @@ def efficientnet(
         use_bias=False,
         kernel_initializer=_normal(3, filters),
         name="stem_conv",
-    )(inputs)
+    )(images)
     x = layers.Activation(silu, name="stem_activation")(_norm(x, "stem_bn"))
+    level, levels = 1, {}
     for block in blocks(width, depth, survival_probability):
-        x = _mbconv(x, block)
+        level += block.stride == 2
+        x = levels[f"C{level}"] = _mbconv(x, block)
+    return keras.Model(images, levels, name=name)
+
+
+def head(x, /, num_classes: int = 1000, width: float = 1.0, dropout: float = 0.2, include_top: bool = True):
+    """Float32 logits [batch, num_classes] of the last feature map; without the top the pooled features.
+
+    Args:
+        num_classes: number of logits.
+        width: multiplies the channels of the 1x1 convolution.
+        dropout: rate before the last layer.
+        include_top: False leaves out dropout and classifier.
+    """
+    require_counts(num_classes=num_classes)
+    require_rates(dropout=dropout)
     x = _conv1x1(round_filters(HEAD_FILTERS, width), "top_conv", use_bias=False)(x)
     x = layers.Activation(silu, name="top_activation")(_norm(x, "top_bn"))
-    # The head is computed in float32 under every precision policy: it is small, and the loss needs exact logits.
+    # Float32 under every precision policy: it is small, and the loss needs exact logits.
     x = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
-    if include_top:
-        if dropout > 0:
-            x = Dropout(dropout, name="top_dropout", dtype="float32")(x)
-        limit = 1 / math.sqrt(num_classes)
-        uniform = keras.initializers.RandomUniform(-limit, limit)
-        x = layers.Dense(num_classes, kernel_initializer=uniform, name="predictions", dtype="float32")(x)
-    return keras.Model(inputs, x, name=name)
-
-
-def _check(num_classes, input_shape, width, depth, dropout, survival_probability) -> None:
-    _require(_is_count(num_classes), "num_classes", num_classes, "an integer of 1 or more")
-    _require(
-        isinstance(input_shape, (tuple, list))
-        and len(input_shape) == 3
-        and all(size is None or _is_count(size) for size in input_shape)
-        and input_shape[2] is not None,
-        "input_shape",
-        input_shape,
-        "(height, width, channels), integers of 1 or more; height and width may be None",
-    )
-    _require(_is_number(width) and width > 0, "width", width, "a positive number")
-    _require(_is_number(depth) and depth > 0, "depth", depth, "a positive number")
-    _require(_is_number(dropout) and 0 <= dropout < 1, "dropout", dropout, "a number in [0, 1)")
-    _require(
-        _is_number(survival_probability) and 0 < survival_probability <= 1,
-        "survival_probability",
-        survival_probability,
-        "a number in (0, 1]",
-    )
-
-
-def _require(holds: bool, argument: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"{argument}={value!r}: must be {allowed}")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not include_top:
+        return x
+    if dropout > 0:
+        x = Dropout(dropout, name="top_dropout", dtype="float32")(x)
+    limit = 1 / math.sqrt(num_classes)
+    uniform = keras.initializers.RandomUniform(-limit, limit)
+    return layers.Dense(num_classes, kernel_initializer=uniform, name="predictions", dtype="float32")(x)
 
 
 VARIANTS = {  # name: width, depth, resolution; dropout
@@ -293,14 +281,16 @@ VARIANTS = {  # name: width, depth, resolution; dropout
     "efficientnet_l2": (Scaling(4.3, 5.3, 800), 0.5),
 }
 
+register_classifier("efficientnet", efficientnet, head)
+
 for _name, (_scaling, _dropout) in VARIANTS.items():
-    _builder = functools.partial(
-        efficientnet,
-        input_shape=(_scaling.resolution, _scaling.resolution, 3),
-        width=_scaling.width,
-        depth=_scaling.depth,
-        dropout=_dropout,
-        name=_name,
+    register_classifier(
+        _name,
+        functools.partial(
+            efficientnet,
+            input_shape=(_scaling.resolution, _scaling.resolution, 3),
+            width=_scaling.width,
+            depth=_scaling.depth,
+        ),
+        functools.partial(head, width=_scaling.width, dropout=_dropout),
     )
-    _builder.__name__ = _name
-    register_model(_builder)

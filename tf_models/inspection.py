@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import keras
 from keras import layers
 
 from tf_models.deep_graphs import deep_graphs
-from tf_models.layers.attention import CrossAttention, SelfAttention
-from tf_models.layers.boom import FoldChunks, quick_gelu
-from tf_models.layers.lstm import LSTM
-from tf_models.layers.memory_attention import MemoryAttention
-from tf_models.layers.positions import PositionedEmbedding
-from tf_models.layers.shortcut import ZeroPaddedIdentity
-from tf_models.layers.standardise import ScaleAndShift, Standardise
-from tf_models.layers.tied_embedding import TiedEmbedding
-from tf_models.random_features import RandomFeatures
-from tf_models.sha_rnn import CountRows
-from tf_models.transformer import AddAndNorm
+from tf_models.layers.counting import Shapes, size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +23,6 @@ class Parameters:
     @property
     def total(self) -> int:
         return self.trainable + self.non_trainable
-
-
-@dataclasses.dataclass(frozen=True)
-class ShaRnnParameters:
-    """How many parameters the author's code of SHA-RNN defines for a network.
-
-    Attributes:
-        as_defined: all of them; some, which ours has not, it never uses.
-        collapsed: those that are left when each value gate is folded into a constant vector, as the paper counts.
-    """
-
-    as_defined: int
-    collapsed: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,20 +41,29 @@ class LayerRow:
 
 def parameters(model: keras.Model) -> Parameters:
     """Counts the numbers in the weights of `model`."""
-    return Parameters(trainable=_size(model.trainable_weights), non_trainable=_size(model.non_trainable_weights))
+    return Parameters(trainable=size(*model.trainable_weights), non_trainable=size(*model.non_trainable_weights))
 
 
-def sha_rnn_parameters(model: keras.Model) -> ShaRnnParameters:
-    """Counts the parameters of a `sha_rnn` as its author's code defines them.
+Notes = Callable[[keras.Model], dict[str, int]]
+_notes: dict[str, Notes] = {}
 
-    Beyond ours: six layer norms in every block, used or not, and four unused vectors in every attention.
+
+def register_parameter_notes(name: str) -> Callable[[Notes], Notes]:
+    """Decorates a function that counts the parameters of the network `name` as its authors do, where that differs."""
+
+    def register(count: Notes) -> Notes:
+        _notes[name] = count
+        return count
+
+    return register
+
+
+def parameter_notes(model: keras.Model) -> dict[str, int]:
+    """Returns other counts of the parameters of `model` by their labels; empty for most networks.
+
+    The last one is what the paper's table counts.
     """
-    attentions = _of_type(model, MemoryAttention)
-    width = model.output["hidden"].shape[-1]
-    unused_norms = 6 * len(_of_type(model, LSTM)) - len(_of_type(model, ScaleAndShift))
-    as_defined = parameters(model).total + 2 * width * unused_norms + 4 * width * len(attentions)
-    folded = sum(_size([layer.value_kernel, layer.value_bias]) for layer in attentions if not layer.collapsed)
-    return ShaRnnParameters(as_defined=as_defined, collapsed=as_defined - folded)
+    return _notes[model.name](model) if model.name in _notes else {}
 
 
 def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None, time: int = 1) -> int:
@@ -109,16 +96,16 @@ def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None, 
             model = keras.models.clone_model(model, input_tensors=keras.Input(tuple(input_shape)))
     known = time if _reads_text(model) else None
     rows = []
-    for layer in model.layers:
+    for layer, calls in _calls(model):
         if isinstance(layer, keras.Model):
             rows += layer_table(layer, time=time)
-        elif not isinstance(layer, layers.InputLayer):
+        else:
             row = LayerRow(
                 name=layer.name,
                 type=type(layer).__name__,
-                output_shape=_list(layer.output)[0].shape,
-                parameters=_size(layer.weights),
-                multiply_adds=_layer_multiply_adds(layer, known),
+                output_shape=calls[0].outputs[0].shape,
+                parameters=size(*layer.weights),
+                multiply_adds=sum(_multiply_adds(layer, call, known) for call in calls) if layer.weights else 0,
             )
             rows.append(row)
     return rows
@@ -148,23 +135,19 @@ def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4, tim
     """
     if _reads_text(model) and time is None:
         raise ValueError(f"time=None: must be given, for {model.name!r} reads segments of any length")
-    kept = {
-        id(tensor): tensor
-        for layer in model.layers
-        if not isinstance(layer, (layers.InputLayer, keras.Model, *_KEEP_NOTHING))
-        for tensor in _read_by_gradient(layer)
-    }
-    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    elements = sum(_elements(tensor.shape[1:], model.name, time) for tensor in kept.values())
-    inside = sum(_bytes_inside(layer, time, element_bytes) for layer in model.layers) if _reads_text(model) else 0
-    of_inner = sum(activation_bytes(part, batch, element_bytes) for part in inner)
+    kept, inside, of_inner = {}, 0, 0
+    for layer, calls in _calls(model):
+        if isinstance(layer, keras.Model):
+            of_inner += activation_bytes(layer, batch, element_bytes)
+            continue
+        for call in calls:
+            kept |= {id(tensor): tensor for tensor in _read_by_gradient(layer, call)}
+            inside += _bytes_inside(layer, call, time, element_bytes) if _reads_text(model) else 0
+    elements = sum(math.prod(_known(tensor, model.name, time)) for tensor in kept.values())
     return batch * (element_bytes * elements + inside) + of_inner
 
 
 _KEEP_NOTHING = (
-    AddAndNorm,
-    CountRows,
-    FoldChunks,
     layers.Add,
     layers.Dropout,
     layers.Flatten,
@@ -172,85 +155,60 @@ _KEEP_NOTHING = (
     layers.Reshape,
     layers.Rescaling,
     layers.ZeroPadding2D,
-    ZeroPaddedIdentity,
 )
-_NORMS = (AddAndNorm, layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization, ScaleAndShift)
+_NORMS = (layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization)
+_PRODUCTS = (layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 
 
-def _layer_multiply_adds(layer: keras.Layer, time: int | None) -> int:
-    """Args: time: what stands for a time that is not known."""
-    if not layer.weights or isinstance(layer, _NORMS):
+def _calls(model: keras.Model) -> list[tuple[keras.Layer, list]]:
+    """The layers of `model` in order, each with its calls: nodes, which know their `input_tensors` and `outputs`."""
+    function = getattr(model, "_functional", model)  # a Sequential model has one inside
+    own = {id(node) for nodes in function._nodes_by_depth.values() for node in nodes}  # a layer may be shared
+    return [
+        (layer, [node for node in layer._inbound_nodes if id(node) in own])
+        for layer in model.layers
+        if not isinstance(layer, layers.InputLayer)
+    ]
+
+
+def _multiply_adds(layer: keras.Layer, call, time: int | None) -> int:
+    """What one call of a layer with weights takes; `time` stands for sizes that are not known."""
+    if hasattr(layer, "multiply_adds"):
+        return layer.multiply_adds(*_shapes(layer, call, time))
+    if isinstance(layer, _NORMS):
         return 0
-    positions = _list(layer.output)[0].shape[1:-1]
-    if isinstance(layer, (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D)):
-        if layer.data_format != "channels_last":
-            positions = layer.output.shape[2:]
-        each = _size([layer.kernel])
-    elif isinstance(layer, layers.Dense):
-        each = _size([layer.kernel])
-    elif isinstance(layer, RandomFeatures):
-        each = _size([layer.frequencies])
-    elif isinstance(layer, LSTM):
-        each = _size([layer.kernel, layer.recurrent_kernel])
-    elif isinstance(layer, MemoryAttention):
-        _, memory = layer.output
-        each = _size([layer.query_kernel]) + 2 * math.prod(memory.shape[1:])
-    elif isinstance(layer, TiedEmbedding):
-        each = _size([layer.embeddings, *([layer.tombstones] if layer.splits else [])])
-    elif isinstance(layer, PositionedEmbedding):
-        each = _size([layer.embeddings]) if _gives_scores(layer) else 0
-    elif isinstance(layer, (SelfAttention, CrossAttention)):
-        kernels = [weight for weight in layer.weights if len(weight.shape) == 2]
-        each = _size(kernels) + 2 * _elements(positions, layer.name, time) * layer.output.shape[-1]
-    else:
+    if not isinstance(layer, _PRODUCTS):
         raise ValueError(f"layer {layer.name!r}: multiply_adds does not know how to count a {type(layer).__name__}")
-    return each * _elements(positions, layer.name, time)
+    shape = _known(call.outputs[0], layer.name, time)
+    is_channels_first = getattr(layer, "data_format", "channels_last") != "channels_last"
+    return size(layer.kernel) * math.prod(shape[1:] if is_channels_first else shape[:-1])
 
 
-def _read_by_gradient(layer: keras.Layer) -> list:
-    """What a layer's gradient reads of its inputs and outputs."""
-    if isinstance(layer, Standardise) or _is_relu(layer):
-        return _list(layer.output)
-    return [tensor for tensor in _list(layer.input) if tensor.dtype != "bool"]
+def _read_by_gradient(layer: keras.Layer, call) -> list:
+    """Those input and output tensors of a call that its gradient reads."""
+    is_relu = isinstance(layer, layers.Activation) and layer.activation is keras.activations.relu
+    default = "nothing" if isinstance(layer, _KEEP_NOTHING) else "outputs" if is_relu else "inputs"
+    tensors = {"nothing": [], "inputs": call.input_tensors, "outputs": call.outputs}
+    return [tensor for tensor in tensors[getattr(layer, "gradient_reads", default)] if tensor.dtype != "bool"]
 
 
-def _bytes_inside(layer: keras.Layer, time: int, element_bytes: int) -> int:
-    """What a layer keeps of `time` symbols of an example's text, besides its inputs and outputs."""
-    exact = max(element_bytes, 4)
-    twice = element_bytes + (exact if exact > element_bytes else 0)  # in float32, and as it is used
-    masks = 1 if getattr(layer, "rate", 0) else 0  # of dropout
-    if isinstance(layer, LSTM):
-        return exact * time * 6 * layer.units
-    if isinstance(layer, Standardise):
-        return exact * time * layer.output.shape[-1] if exact > element_bytes else 0  # else it is the output
-    if isinstance(layer, layers.Dense) and layer.activation is quick_gelu:
-        return element_bytes * time * 2 * layer.units
-    if isinstance(layer, layers.Dropout):
-        return element_bytes * time * masks * layer.output.shape[-1]
-    if isinstance(layer, MemoryAttention):
-        size, width = layer.output[1].shape[1:]
-        # Queries before and after their gates, the mix, two masks; weights, their mask, their product; values.
-        return element_bytes * (time * (3 + 2 * masks) * width + time * (1 + 2 * masks) * size + size * width)
-    if isinstance(layer, TiedEmbedding):
-        scores = layer.splits[0] + len(layer.splits) if layer.splits else layer.num_symbols
-        return time * (element_bytes * layer.width + exact * scores)
-    if isinstance(layer, AddAndNorm):
-        return twice * time * layer.output.shape[-1]
-    if isinstance(layer, (SelfAttention, CrossAttention)):
-        return time * (element_bytes * 4 * layer.output.shape[-1] + twice * layer.heads * time)
-    if isinstance(layer, PositionedEmbedding) and _gives_scores(layer):
-        also_embeds = len(layer.input.shape) == 2  # its first use
-        return time * (element_bytes * layer.width * also_embeds + exact * layer.num_symbols)
+def _bytes_inside(layer: keras.Layer, call, time: int, element_bytes: int) -> int:
+    """What a call of a layer keeps of an example's text, besides inputs and outputs."""
+    if hasattr(layer, "bytes_inside"):
+        return layer.bytes_inside(*_shapes(layer, call, time), element_bytes)
+    outputs = math.prod(_known(call.outputs[0], layer.name, time))
+    if isinstance(layer, layers.Dropout) and layer.rate:
+        return element_bytes * outputs  # the mask
+    if isinstance(layer, layers.Dense) and layer.activation not in _KEEP_OUTPUTS:
+        return element_bytes * 2 * outputs  # the activation's argument, and what it is multiplied with
     return 0
 
 
-def _gives_scores(layer: PositionedEmbedding) -> bool:
-    """Whether an embedding also serves, or only serves, as the last layer."""
-    return any(node.arguments.kwargs.get("reverse") for node in layer._inbound_nodes)
+_KEEP_OUTPUTS = (keras.activations.linear, keras.activations.relu)  # which the next layer reads too
 
 
-def _is_relu(layer: keras.Layer) -> bool:
-    return isinstance(layer, layers.Activation) and layer.activation is keras.activations.relu
+def _shapes(layer: keras.Layer, call, time: int | None) -> tuple[Shapes, Shapes]:
+    return tuple([_known(tensor, layer.name, time) for tensor in side] for side in (call.input_tensors, call.outputs))
 
 
 def _reads_text(model: keras.Model) -> bool:
@@ -258,21 +216,9 @@ def _reads_text(model: keras.Model) -> bool:
     return any(tensor.name in ("tokens", "target") for tensor in model.inputs)
 
 
-def _of_type(model: keras.Model, kind: type) -> list:
-    return [layer for layer in model.layers if isinstance(layer, kind)]
-
-
-def _elements(shape, owner: str, time: int | None = None) -> int:
-    """Args: time: what stands for a size that is not known."""
-    sizes = [time if size is None else size for size in shape]
-    if None in sizes:
+def _known(tensor, owner: str, time: int | None) -> tuple[int, ...]:
+    """The shape of an example of `tensor`; `time` stands for sizes that are not known."""
+    shape = tuple(time if known is None else known for known in tensor.shape[1:])
+    if None in shape:
         raise ValueError(f"input_shape=None: must be given, for {owner!r} was built for inputs of any size")
-    return math.prod(sizes)
-
-
-def _list(tensors) -> list:
-    return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
-
-
-def _size(weights) -> int:
-    return sum(math.prod(weight.shape) for weight in weights)
+    return shape

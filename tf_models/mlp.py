@@ -11,7 +11,7 @@ import math
 import keras
 from keras import layers
 
-from tf_models.arguments import is_count, require, require_classifier
+from tf_models.arguments import require, require_classifier, require_counts
 from tf_models.layers.pytorch_init import like_pytorch
 from tf_models.registry import register_model
 
@@ -38,7 +38,7 @@ def mlp(
     """
     require_classifier(num_classes, input_shape)
     require(None not in input_shape, "input_shape", input_shape, "known: a unit has a weight for every pixel")
-    require(is_count(k), "k", k, "an integer of 1 or more")
+    require_counts(k=k)
     images = keras.Input(input_shape, name="images")
     x = layers.Flatten(name="flatten")(images)
     x = layers.Dense(k, name="hidden", **like_pytorch(math.prod(input_shape)))(x)

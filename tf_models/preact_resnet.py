@@ -5,6 +5,9 @@ norm and ReLU come before each convolution. As in the authors' released model fi
 and neither batch norm nor ReLU follows the last block. Weights begin as PyTorch's do, and batch norm has PyTorch's
 epsilon and momentum. As everywhere in Keras, the moving variance is the biased one of a batch; PyTorch's is n / (n - 1)
 times that, for n pixels of a channel.
+
+Feature maps of the backbone: C0 to C3, the sums that the last blocks of the four stages leave, at strides 1, 2, 4 and
+8. Batch norm and ReLU are not applied to them: each reader of these sums begins with its own.
 """
 
 from __future__ import annotations
@@ -12,25 +15,23 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from tf_models.arguments import is_count, require, require_classifier
+from tf_models.arguments import require_counts, require_images
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.pytorch_init import like_pytorch
-from tf_models.registry import register_model
+from tf_models.registry import register_classifier
 
 
-@register_model
 def preact_resnet18(
-    num_classes: int = 10,
     input_shape: tuple[int | None, int | None, int] = (32, 32, 3),
     k: int = 64,
     name: str = "preact_resnet18",
 ) -> keras.Model:
-    """Builds the network of 2724 k^2 + 133 k + 8 k classes + classes parameters (at three channels).
+    """Builds the backbone; with its head the network has 2724 k^2 + 133 k + 8 k classes + classes parameters.
 
-    Input: normalised images [batch, height, width, channels]. Output: float32 logits [batch, num_classes].
+    That is at three channels. Input: normalised images [batch, height, width, channels]. Output: a dict of feature
+    maps, C0 to C3.
 
     Args:
-        num_classes: number of logits.
         input_shape: height, width and channels; height and width may be None.
         k: channels of the stem and the first stage; the others have 2k, 4k, 8k. 64 is the usual ResNet-18.
         name: the name of the Keras model.
@@ -38,17 +39,24 @@ def preact_resnet18(
     Raises:
         ValueError: an argument is out of its range.
     """
-    require_classifier(num_classes, input_shape)
-    require(is_count(k), "k", k, "an integer of 1 or more")
+    require_images(input_shape)
+    require_counts(k=k)
     images = keras.Input(input_shape, name="images")
     x = _conv(images, k, 3, 1, "conv1")
+    levels = {}
     for stage, (filters, stride) in enumerate(((k, 1), (2 * k, 2), (4 * k, 2), (8 * k, 2)), start=2):
         x = _block(x, filters, stride, f"conv{stage}_block1")
-        x = _block(x, filters, 1, f"conv{stage}_block2")
+        x = levels[f"C{stage - 2}"] = _block(x, filters, 1, f"conv{stage}_block2")
+    return keras.Model(images, levels, name=name)
+
+
+def head(x, /, num_classes: int = 10):
+    """Logits [batch, num_classes] of the last feature map: its mean over all positions, and a dense layer."""
+    require_counts(num_classes=num_classes)
     # Float32 under every precision policy: it is small, and the loss needs exact logits.
-    x = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
-    x = layers.Dense(num_classes, name="predictions", dtype="float32", **like_pytorch(8 * k))(x)
-    return keras.Model(images, x, name=name)
+    pooled = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
+    initial = like_pytorch(x.shape[-1])
+    return layers.Dense(num_classes, name="predictions", dtype="float32", **initial)(pooled)
 
 
 def _block(inputs, filters: int, stride: int, name: str):
@@ -77,3 +85,6 @@ def _conv(x, filters: int, kernel: int, stride: int, name: str):
     padding = "same" if stride == 1 else "valid"
     arguments = dict(use_bias=False, kernel_initializer=initializer, name=f"{name}_conv")
     return layers.Conv2D(filters, kernel, stride, padding, **arguments)(x)
+
+
+register_classifier("preact_resnet18", preact_resnet18, head)

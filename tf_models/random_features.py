@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from tf_models.arguments import is_count, is_number, require, require_classifier
+from tf_models.arguments import is_number, require, require_classifier, require_counts, require_one_of
+from tf_models.layers.counting import Shapes, size
 from tf_models.registry import register_model
 
 KINDS = ("complex", "cosine", "relu")
@@ -73,6 +74,9 @@ class RandomFeatures(layers.Layer):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], (2 if self.kind == "complex" else 1) * self.num_features)
 
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        return size(self.frequencies)
+
     def numbers(self, outputs: np.ndarray) -> np.ndarray:
         """The features that the layer's outputs stand for, real or complex: [batch, D]."""
         if self.kind != "complex":
@@ -125,8 +129,8 @@ def random_features(
     """
     require_classifier(num_classes, input_shape)
     require(None not in input_shape, "input_shape", input_shape, "known: a frequency has a number for every pixel")
-    require(is_count(num_features), "num_features", num_features, "an integer of 1 or more")
-    require(kind in KINDS, "kind", kind, f"one of {', '.join(KINDS)}")
+    require_counts(num_features=num_features)
+    require_one_of(KINDS, kind=kind)
     require(
         scale in COUNTS or (is_number(scale) and scale > 0),
         "scale",

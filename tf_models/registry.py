@@ -1,31 +1,74 @@
-"""Models by name: one place that knows every builder, so that a recipe can say a name and options, nothing more."""
+"""Networks and their backbones by name, so that a recipe needs a name and options, nothing more."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 
+from tf_models.arguments import require
 from tf_models.deep_graphs import deep_graphs
 
-_builders: dict[str, Callable[..., keras.Model]] = {}
+Builder = Callable[..., keras.Model]
 
 
-def register_model(builder: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """An image classifier in two parts, built as one flat functional model.
+
+    Attributes:
+        backbone: takes `input_shape`, further options and `name`; returns a functional model whose output is a dict of
+            feature maps in order of level, {"C1": .., "C2": .., ..}.
+        head: takes the last feature map, positional-only, and options; returns logits. An option of both parts goes to
+            both.
+    """
+
+    backbone: Builder
+    head: Callable[..., keras.KerasTensor]
+
+    def __call__(self, **options: Any) -> keras.Model:
+        of_backbone, of_head = (
+            {option: value for option, value in options.items() if option in _options(part)}
+            for part in (self.backbone, self.head)
+        )
+        backbone = self.backbone(**of_backbone)
+        *_, last = backbone.output.values()
+        return keras.Model(backbone.input, self.head(last, **of_head), name=backbone.name)
+
+
+_builders: dict[str, Builder] = {}
+
+
+def register_model(builder: Builder) -> Builder:
     """Makes `builder` known to `build_model` under its own name; its keyword arguments are the model's options."""
-    name = builder.__name__
-    if name in _builders:
-        raise ValueError(f"register_model: {name!r} is registered already, by {_builders[name].__module__}")
-    _builders[name] = builder
+    _register(builder.__name__, builder)
     return builder
+
+
+def register_classifier(name: str, backbone: Builder, head: Callable[..., keras.KerasTensor]) -> None:
+    """Makes a network known to `build_model` and its backbone to `build_backbone`; arguments as of `Classifier`."""
+    _register(name, Classifier(functools.partial(backbone, name=name), head))
+
+
+def _register(name: str, builder: Builder) -> None:
+    if name in _builders:
+        raise ValueError(f"{name!r} is registered already")
+    _builders[name] = builder
 
 
 def list_models() -> list[str]:
     """Returns the names that `build_model` takes, sorted."""
     return sorted(_builders)
+
+
+def list_backbones() -> list[str]:
+    """Returns the names that `build_backbone` takes, sorted."""
+    return sorted(name for name, builder in _builders.items() if isinstance(builder, Classifier))
 
 
 def build_model(name: str, **options: Any) -> keras.Model:
@@ -40,14 +83,60 @@ def build_model(name: str, **options: Any) -> keras.Model:
         ValueError: an unknown name or option (the nearest ones are named), or a value that the builder refuses.
     """
     if name not in _builders:
-        raise ValueError(f"name={name!r}: no such model. {_near(name, _builders)}")
-    builder = _builders[name]
-    allowed = [option for option in inspect.signature(builder).parameters if option != "name"]
+        raise ValueError(f"name={name!r}: no such model. {_near(name, list_models())}")
+    return _build(name, _builders[name], options)
+
+
+def build_backbone(
+    name: str,
+    *,
+    input_shape: tuple[int | None, int | None, int],
+    features: Sequence[str] | None = None,
+    **options: Any,
+) -> keras.Model:
+    """Builds a classifier without its head: a functional model that maps normalised images to feature maps.
+
+    The output is a dict {"C2": [batch, height / 4, width / 4, channels], ..}: the feature map of level l has stride
+    2^l, exactly so where sides are multiples of it. Each network's module says where its levels are. Layers and weights
+    are those that `build_model` makes of the same options, so `load_weights` reads the same files.
+
+    Args:
+        name: one of `list_backbones()`.
+        input_shape: (height, width, channels) of the images; height and width may be None.
+        features: levels of the output, such as ("C3", "C4", "C5"); by default all. Layers after the last one are left
+            out.
+        **options: those options of the network that concern its backbone.
+
+    Raises:
+        ValueError: an unknown name, level or option, or a value that the builder refuses.
+    """
+    if name not in list_backbones():
+        raise ValueError(f"name={name!r}: no such backbone. {_near(name, list_backbones())}")
+    whole = _build(name, _builders[name].backbone, {"input_shape": input_shape, **options})
+    if features is None:
+        return whole
+    levels = whole.output
+    are_known = not isinstance(features, str) and len(features) > 0 and all(level in levels for level in features)
+    require(are_known, "features", features, f"a sequence of levels of {name}, which has {', '.join(levels)}")
+    with deep_graphs():
+        return keras.Model(whole.input, {level: levels[level] for level in levels if level in features}, name=name)
+
+
+def _build(name: str, builder: Builder, options: dict[str, Any]) -> keras.Model:
+    allowed = _options(builder)
     for option in options:
         if option not in allowed:
             raise ValueError(f"{option}={options[option]!r}: {name} has no such option. {_near(option, allowed)}")
     with deep_graphs():
         return builder(**options)
+
+
+def _options(builder: Callable) -> list[str]:
+    """The names of the arguments that a recipe may give."""
+    if isinstance(builder, Classifier):
+        return list(dict.fromkeys([*_options(builder.backbone), *_options(builder.head)]))
+    parameters = inspect.signature(builder).parameters.values()
+    return [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY and p.name != "name"]
 
 
 def _near(word: str, known: Iterable[str]) -> str:

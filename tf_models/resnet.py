@@ -5,6 +5,11 @@ networks: no bias in convolutions, batch norm's epsilon of 1e-5, zeros alike on 
 Caffe does, shortcuts of option A, B or C, and plain networks. Not stated in the paper, and chosen here: He's
 initialisation counts the inputs (fan-in), the classifier begins at N(0, 0.01) with zero biases (Goyal et al. 2017,
 section 5.1, for ImageNet), and batch norm's moving statistics keep 0.9 of themselves a step (fb.resnet.torch).
+
+Feature maps of a backbone: C2 to C5 are the outputs of the last blocks of conv2_x to conv5_x (Lin et al. 2017,
+"Feature Pyramid Networks", section 3), after their ReLU; C1 is conv1 after its ReLU, before the pool. The networks for
+CIFAR begin at stride 1, so their levels are C0 (conv2_x), C1 (conv3_x) and C2 (conv4_x): a level is the logarithm of
+its stride in every backbone.
 """
 
 from __future__ import annotations
@@ -16,11 +21,11 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from tf_models.arguments import is_count, is_number, require, require_classifier
+from tf_models.arguments import is_count, is_number, require, require_counts, require_images, require_one_of
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.convolution import PointwiseConv2D
 from tf_models.layers.shortcut import ZeroPaddedIdentity
-from tf_models.registry import register_model
+from tf_models.registry import register_classifier
 
 IMAGENET_FILTERS = (64, 128, 256, 512)  # of the 3x3 convolutions in conv2_x to conv5_x (Table 1)
 CIFAR_FILTERS = (16, 32, 64)  # section 4.2
@@ -105,49 +110,49 @@ def _block(inputs, convs: tuple[Conv, ...], shortcut: str | None, last_gamma: fl
     return _relu(x, f"{name}_out")
 
 
-def _stages(x, filters, blocks, block: Block, shortcut: str | None, last_gamma: float):
-    """All stages, counted from 2; every one but the first halves the map in its first block.
+def _stages(x, filters, blocks, block: Block, shortcut: str | None, last_gamma: float) -> list:
+    """The outputs of all stages, counted from 2; every one but the first halves the map in its first block.
 
     `filters` and `blocks` have a number for each stage.
     """
+    outputs = []
     for stage, (width, count) in enumerate(zip(filters, blocks, strict=True), start=2):
         for number in range(1, count + 1):
             stride = 2 if stage > 2 and number == 1 else 1
             x = _block(x, block(width, stride), shortcut, last_gamma, f"conv{stage}_block{number}")
-    return x
+        outputs.append(x)
+    return outputs
 
 
-def _classifier(inputs, x, num_classes: int, name: str) -> keras.Model:
+def _imagenet_backbone(input_shape, pool_padding, name, **stages) -> keras.Model:
+    """A network of Table 1 without its head."""
+    require_images(input_shape)
+    require_one_of(POOL_PADDING, pool_padding=pool_padding)
+    images = keras.Input(input_shape, name="images")
+    c1 = _relu(_conv_bn(images, Conv(7, 64, stride=2), "conv1"), "conv1_relu")
+    x = layers.ZeroPadding2D(POOL_PADDING[pool_padding], name="pool1_pad")(c1)
+    x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+    levels = [c1, *_stages(x, IMAGENET_FILTERS, **stages)]
+    return keras.Model(images, {f"C{level}": x for level, x in enumerate(levels, start=1)}, name=name)
+
+
+def _cifar_backbone(input_shape, depth, name, **stages) -> keras.Model:
+    """A network of section 4.2, of 6n + 2 layers, n blocks a stage, without its head."""
+    require(is_count(depth) and depth >= 8 and depth % 6 == 2, "depth", depth, "6n + 2: 8, 14, 20, ...")
+    require_images(input_shape)
+    images = keras.Input(input_shape, name="images")
+    x = _relu(_conv_bn(images, Conv(3, 16), "conv1"), "conv1_relu")
+    levels = _stages(x, CIFAR_FILTERS, blocks=((depth - 2) // 6,) * 3, block=basic_block, **stages)
+    return keras.Model(images, {f"C{level}": x for level, x in enumerate(levels)}, name=name)
+
+
+def head(x, /, num_classes: int = 1000):
+    """Logits [batch, num_classes] of the last feature map: its mean over all positions, and a dense layer."""
+    require_counts(num_classes=num_classes)
     # Float32 under every precision policy: it is small, and the loss needs exact logits.
     x = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
     normal = keras.initializers.RandomNormal(stddev=0.01)
-    x = layers.Dense(num_classes, kernel_initializer=normal, name="predictions", dtype="float32")(x)
-    return keras.Model(inputs, x, name=name)
-
-
-def _imagenet(num_classes, input_shape, pool_padding, name, **stages) -> keras.Model:
-    """A network of Table 1."""
-    require_classifier(num_classes, input_shape)
-    _require_one_of(POOL_PADDING, "pool_padding", pool_padding)
-    inputs = keras.Input(input_shape, name="images")
-    x = _relu(_conv_bn(inputs, Conv(7, 64, stride=2), "conv1"), "conv1_relu")
-    x = layers.ZeroPadding2D(POOL_PADDING[pool_padding], name="pool1_pad")(x)
-    x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
-    return _classifier(inputs, _stages(x, IMAGENET_FILTERS, **stages), num_classes, name)
-
-
-def _cifar(num_classes, input_shape, depth, name, **stages) -> keras.Model:
-    """A network of section 4.2: of 6n + 2 layers, n blocks a stage."""
-    require(is_count(depth) and depth >= 8 and depth % 6 == 2, "depth", depth, "6n + 2: 8, 14, 20, ...")
-    require_classifier(num_classes, input_shape)
-    inputs = keras.Input(input_shape, name="images")
-    x = _relu(_conv_bn(inputs, Conv(3, 16), "conv1"), "conv1_relu")
-    x = _stages(x, CIFAR_FILTERS, blocks=((depth - 2) // 6,) * 3, block=basic_block, **stages)
-    return _classifier(inputs, x, num_classes, name)
-
-
-def _require_one_of(allowed, argument: str, value: object) -> None:
-    require(isinstance(value, str) and value in allowed, argument, value, "one of " + ", ".join(map(repr, allowed)))
+    return layers.Dense(num_classes, kernel_initializer=normal, name="predictions", dtype="float32")(x)
 
 
 def _require_last_gamma(last_gamma: object, plain: bool) -> None:
@@ -161,20 +166,18 @@ ImageShape = tuple[int | None, int | None, int]
 def basic_resnet(
     blocks: tuple[int, ...],
     /,
-    num_classes: int = 1000,
     input_shape: ImageShape = (224, 224, 3),
     shortcut: str = "B",
     pool_padding: str = "same",
     last_gamma: float = 1.0,
     name: str = "resnet",
 ) -> keras.Model:
-    """Builds a residual network of two-layer blocks (Table 1: 18 and 34 layers).
+    """Builds a residual network of two-layer blocks (Table 1: 18 and 34 layers) without its head.
 
-    Input: normalised images [batch, height, width, channels]. Output: float32 logits [batch, num_classes].
+    Input: normalised images [batch, height, width, channels]. Output: a dict of feature maps, C1 to C5.
 
     Args:
         blocks: number of blocks in conv2_x to conv5_x.
-        num_classes: number of logits.
         input_shape: height, width and channels; height and width may be None.
         shortcut: "A", zeros for new channels; "B", a projection where dimensions grow; "C", projections everywhere
             (section 4.1). "B" is what published weights have; Table 2 has "A".
@@ -185,16 +188,15 @@ def basic_resnet(
     Raises:
         ValueError: an argument is out of its range.
     """
-    _require_one_of(SHORTCUTS, "shortcut", shortcut)
+    require_one_of(SHORTCUTS, shortcut=shortcut)
     _require_last_gamma(last_gamma, plain=False)
     stages = dict(blocks=blocks, block=basic_block, shortcut=shortcut, last_gamma=last_gamma)
-    return _imagenet(num_classes, input_shape, pool_padding, name, **stages)
+    return _imagenet_backbone(input_shape, pool_padding, name, **stages)
 
 
 def bottleneck_resnet(
     blocks: tuple[int, ...],
     /,
-    num_classes: int = 1000,
     input_shape: ImageShape = (224, 224, 3),
     shortcut: str = "B",
     bottleneck_stride: str = "1x1",
@@ -202,24 +204,24 @@ def bottleneck_resnet(
     last_gamma: float = 1.0,
     name: str = "resnet",
 ) -> keras.Model:
-    """Builds a residual network of bottlenecks (Table 1: 50, 101 and 152 layers); otherwise as `basic_resnet`.
+    """Builds a residual network of bottlenecks (Table 1: 50, 101 and 152 layers) without its head.
 
     Args:
         bottleneck_stride: which convolution of a block has stride 2. "1x1", the first one, as in the authors' networks;
             "3x3", as in fb.resnet.torch and torchvision ("v1.5"): the same parameters, more multiply-adds (6 % in 50
             layers).
+        others: as of `basic_resnet`.
     """
-    _require_one_of(SHORTCUTS, "shortcut", shortcut)
-    _require_one_of(BOTTLENECKS, "bottleneck_stride", bottleneck_stride)
+    require_one_of(SHORTCUTS, shortcut=shortcut)
+    require_one_of(BOTTLENECKS, bottleneck_stride=bottleneck_stride)
     _require_last_gamma(last_gamma, plain=False)
     stages = dict(blocks=blocks, block=BOTTLENECKS[bottleneck_stride], shortcut=shortcut, last_gamma=last_gamma)
-    return _imagenet(num_classes, input_shape, pool_padding, name, **stages)
+    return _imagenet_backbone(input_shape, pool_padding, name, **stages)
 
 
 def plain_network(
     blocks: tuple[int, ...],
     /,
-    num_classes: int = 1000,
     input_shape: ImageShape = (224, 224, 3),
     pool_padding: str = "same",
     last_gamma: float = 1.0,
@@ -228,39 +230,37 @@ def plain_network(
     """Builds the network of `basic_resnet` without shortcuts; `last_gamma` must not be 0 here."""
     _require_last_gamma(last_gamma, plain=True)
     stages = dict(blocks=blocks, block=basic_block, shortcut=None, last_gamma=last_gamma)
-    return _imagenet(num_classes, input_shape, pool_padding, name, **stages)
+    return _imagenet_backbone(input_shape, pool_padding, name, **stages)
 
 
 def cifar_resnet(
     depth: int,
     /,
-    num_classes: int = 10,
     input_shape: ImageShape = (32, 32, 3),
     last_gamma: float = 1.0,
     name: str = "resnet_cifar",
 ) -> keras.Model:
-    """Builds a residual network of `depth` = 6n + 2 layers for small images (section 4.2), with shortcuts of option A.
+    """Builds a residual network of `depth` = 6n + 2 layers for small images (section 4.2) without its head.
 
-    Arguments as `basic_resnet`.
+    Shortcuts are those of option A. Output: a dict of feature maps, C0 to C2. Arguments as of `basic_resnet`.
     """
     _require_last_gamma(last_gamma, plain=False)
-    return _cifar(num_classes, input_shape, depth, name, shortcut="A", last_gamma=last_gamma)
+    return _cifar_backbone(input_shape, depth, name, shortcut="A", last_gamma=last_gamma)
 
 
 def cifar_plain(
     depth: int,
     /,
-    num_classes: int = 10,
     input_shape: ImageShape = (32, 32, 3),
     last_gamma: float = 1.0,
     name: str = "plain_cifar",
 ) -> keras.Model:
     """Builds the network of `cifar_resnet` without shortcuts; `last_gamma` must not be 0 here."""
     _require_last_gamma(last_gamma, plain=True)
-    return _cifar(num_classes, input_shape, depth, name, shortcut=None, last_gamma=last_gamma)
+    return _cifar_backbone(input_shape, depth, name, shortcut=None, last_gamma=last_gamma)
 
 
-VARIANTS = {  # name: builder, blocks in conv2_x to conv5_x (ImageNet) or layers (CIFAR)
+VARIANTS = {  # name: backbone, its blocks in conv2_x to conv5_x (ImageNet) or the network's layers (CIFAR)
     "resnet18": (basic_resnet, (2, 2, 2, 2)),
     "resnet34": (basic_resnet, (3, 4, 6, 3)),
     "resnet50": (bottleneck_resnet, (3, 4, 6, 3)),
@@ -271,8 +271,8 @@ VARIANTS = {  # name: builder, blocks in conv2_x to conv5_x (ImageNet) or layers
     **{f"resnet{depth}_cifar": (cifar_resnet, depth) for depth in (20, 32, 44, 56, 110, 1202)},
     **{f"plain{depth}_cifar": (cifar_plain, depth) for depth in (20, 32, 44, 56, 110)},
 }
+cifar_head = functools.partial(head, num_classes=10)
 
-for _name, (_builder, _depth) in VARIANTS.items():
-    _variant = functools.partial(_builder, _depth, name=_name)
-    _variant.__name__ = _name
-    register_model(_variant)
+for _name, (_backbone, _depth) in VARIANTS.items():
+    _head = cifar_head if _backbone in (cifar_resnet, cifar_plain) else head
+    register_classifier(_name, functools.partial(_backbone, _depth), _head)

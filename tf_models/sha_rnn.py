@@ -11,7 +11,10 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from tf_models import inspection
+from tf_models.arguments import is_count, require, require_counts, require_rates
 from tf_models.layers.boom import FoldChunks, quick_gelu
+from tf_models.layers.counting import size
 from tf_models.layers.lstm import LSTM
 from tf_models.layers.memory_attention import MemoryAttention
 from tf_models.layers.noise import Dropout
@@ -42,7 +45,7 @@ def sha_rnn(
     The model maps {"tokens": [batch, time] int32, "state": state} to {"logits": [batch, time, symbols], the scores of
     the next symbol; "hidden": [batch, time, width], what they are made of; "state": the state after the last token}. A
     state is a dict: `block{i}_h`, `block{i}_c` [batch, width]; for every block with attention `block{i}_memory`
-    [batch, memory_size, width], newest row last; and `memory_rows` [batch] int32. `empty_state` gives the first.
+    [batch, memory_size, width], newest row last; and `memory_rows` [batch] int32. `tf_models.empty_state` is the first.
 
     Args:
         boom_width: features of the Boom layer's middle; 0: no Boom.
@@ -52,11 +55,13 @@ def sha_rnn(
         softmax_splits: of a large vocabulary (`TiedEmbedding`); logits are log probabilities then.
         collapsed: the value gates are constant vectors, as after training; see `collapse`.
     """
+    require_counts(num_classes=num_classes, width=width, num_layers=num_layers, memory_size=memory_size)
+    require_rates(input_dropout=input_dropout, hidden_dropout=hidden_dropout, dropout=dropout)
     attention_layers = tuple(sorted(attention_layers))
-    if any(not 0 <= layer < num_layers for layer in attention_layers):
-        raise ValueError(f"attention_layers={attention_layers}: must be among 0..{num_layers - 1}")
-    if boom_width and boom_width < width:
-        raise ValueError(f"boom_width={boom_width}: must be 0 or at least width={width}")
+    are_blocks = all(layer in range(num_layers) for layer in attention_layers)
+    require(are_blocks, "attention_layers", attention_layers, f"among 0..{num_layers - 1}")
+    fits = boom_width == 0 or (is_count(boom_width) and boom_width >= width)
+    require(fits, "boom_width", boom_width, f"0 or at least width={width}")
     inputs = _Inputs(width, num_layers, {layer: memory_size for layer in attention_layers})
     initial_std = 0.1 * width**-0.5
     embedding = TiedEmbedding(num_classes, width, softmax_splits, initial_std, name="embedding")
@@ -95,6 +100,8 @@ def plain_lstm(
 
     Maps tokens and state as `sha_rnn` does.
     """
+    require_counts(num_classes=num_classes, width=width, num_layers=num_layers)
+    require_rates(input_dropout=input_dropout, hidden_dropout=hidden_dropout, dropout=dropout)
     inputs = _Inputs(width, num_layers, {})
     embedding = TiedEmbedding(num_classes, width, initial_std=0.1 * width**-0.5, name="embedding")
     h = Dropout(input_dropout, name="embedding_drop")(embedding(inputs.tokens))
@@ -103,9 +110,21 @@ def plain_lstm(
     return inputs.model(h, embedding, dropout, name="plain_lstm")
 
 
-def empty_state(model: keras.Model, batch: int | tf.Tensor) -> dict[str, tf.Tensor]:
-    """The state in which a text begins: zeros, and memories without rows."""
-    return {name: tf.zeros([batch, *part.shape[1:]], part.dtype) for name, part in model.input["state"].items()}
+@inspection.register_parameter_notes("sha_rnn")
+def parameter_notes(model: keras.Model) -> dict[str, int]:
+    """How many parameters the author's code defines for the network, and how many the paper counts of them.
+
+    Beyond ours his code has six layer norms in every block, used or not, and four unused vectors in every attention.
+    The paper counts what is left when each value gate is folded into a constant vector.
+    """
+    attentions, lstms, norms = (
+        [layer for layer in model.layers if isinstance(layer, kind)] for kind in (MemoryAttention, LSTM, ScaleAndShift)
+    )
+    width = model.output["hidden"].shape[-1]
+    unused_norms = 6 * len(lstms) - len(norms)
+    defined = inspection.parameters(model).total + 2 * width * unused_norms + 4 * width * len(attentions)
+    folded = sum(size(layer.value_kernel, layer.value_bias) for layer in attentions if not layer.collapsed)
+    return {"defined by the author's code": defined, "of these, with value gates folded": defined - folded}
 
 
 def collapse(model: keras.Model) -> keras.Model:
@@ -168,6 +187,8 @@ class _Inputs:
 @keras.saving.register_keras_serializable(package="tf_models")
 class CountRows(layers.Layer):
     """How many rows of a memory of `size` are filled after a segment: rows [batch], tokens [batch, time]."""
+
+    gradient_reads = "nothing"
 
     def __init__(self, size: int, **kwargs):
         super().__init__(**kwargs)

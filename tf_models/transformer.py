@@ -7,14 +7,16 @@ residual sum (post-norm), and nothing comes after the last one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tf_models.arguments import is_count, require
+from tf_models.arguments import is_count, require, require_counts, require_one_of
 from tf_models.layers.attention import CrossAttention, SelfAttention
+from tf_models.layers.counting import Shapes, twice_bytes
 from tf_models.layers.positions import PositionedEmbedding
 from tf_models.layers.standardise import standardise
 from tf_models.registry import register_model
@@ -45,13 +47,11 @@ def transformer(
             has it; "none": a matrix of its own does. The encoder's embedding is always another one. Neither has a bias.
     """
     require(is_count(num_classes) and num_classes > 1, "num_classes", num_classes, "an integer of 2 or more")
-    for name, value in {"d_model": d_model, "layers": layers, "heads": heads}.items():
-        require(is_count(value), name, value, "an integer of 1 or more")
+    require_counts(d_model=d_model, layers=layers, heads=heads)
     require(d_model % heads == 0, "d_model", d_model, f"a multiple of heads={heads}")
     require(d_model % 2 == 0 and d_model >= 4, "d_model", d_model, "even, and 4 or more")
     require(feed_forward is None or is_count(feed_forward), "feed_forward", feed_forward, "an integer of 1 or more")
-    is_known = shared_embeddings in ("decoder", "none")
-    require(is_known, "shared_embeddings", shared_embeddings, "'decoder' or 'none'")
+    require_one_of(("decoder", "none"), shared_embeddings=shared_embeddings)
 
     sides = ("source", "target") if shared_embeddings == "decoder" else ("source", "target", "output")
     parts = [PositionedEmbedding(num_classes, d_model, name=f"{side}_embedding") for side in sides]
@@ -167,6 +167,8 @@ class AddAndNorm(keras.layers.Layer):
     Weights: `gamma`, `beta` [features], 1 and 0 at the start. Epsilon is 1e-5, fairseq's.
     """
 
+    gradient_reads = "nothing"
+
     def build(self, inputs_shape, update_shape):
         self.gamma = self.add_weight(name="gamma", shape=(inputs_shape[-1],), initializer="ones")
         self.beta = self.add_weight(name="beta", shape=(inputs_shape[-1],), initializer="zeros")
@@ -174,6 +176,14 @@ class AddAndNorm(keras.layers.Layer):
     def call(self, inputs, update):
         outputs = standardise(inputs + update, epsilon=1e-5)
         return outputs * tf.cast(self.gamma, outputs.dtype) + tf.cast(self.beta, outputs.dtype)
+
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        """None, as of all normalisation."""
+        return 0
+
+    def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
+        """The standardised sum."""
+        return twice_bytes(element_bytes) * math.prod(outputs[0])
 
     def compute_output_spec(self, inputs, update):
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)

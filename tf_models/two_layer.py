@@ -11,7 +11,7 @@ import math
 import keras
 from keras import initializers, layers
 
-from tf_models.arguments import is_count, is_number, require
+from tf_models.arguments import require_counts, require_positive
 from tf_models.registry import register_model
 
 
@@ -34,10 +34,8 @@ def two_layer(
     Raises:
         ValueError: an argument is out of its range.
     """
-    for argument, value in (("inputs", inputs), ("hidden", hidden)):
-        require(is_count(value), argument, value, "an integer of 1 or more")
-    for argument, value in (("hidden_scale", hidden_scale), ("output_scale", output_scale)):
-        require(is_number(value) and value > 0, argument, value, "a positive number")
+    require_counts(inputs=inputs, hidden=hidden)
+    require_positive(hidden_scale=hidden_scale, output_scale=output_scale)
     x = keras.Input((inputs,), dtype="float32")
     hidden_layer = layers.Dense(
         hidden,

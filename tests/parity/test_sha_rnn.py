@@ -81,7 +81,7 @@ class Ours:
         self.optimizer.build(self.model.trainable_weights)
 
     def begin(self):
-        self.state = tf_models.sha_rnn.empty_state(self.model, golden.BATCH)
+        self.state = tf_models.empty_state(self.model, golden.BATCH)
 
     def segment(self, tokens, targets):
         with tf.GradientTape() as tape:
@@ -276,7 +276,7 @@ def test_split_softmax_gives_the_reference_s_losses_and_gradients():
     for variable in model.weights:
         variable.assign(random.normal(0, 0.5, variable.shape))
     tokens, targets = random.permutation(22).reshape(2, 11) % golden.VOCABULARY, np.arange(22).reshape(2, 11) % 11
-    outputs = model({"tokens": tf.constant(tokens, tf.int32), "state": tf_models.sha_rnn.empty_state(model, 2)})
+    outputs = model({"tokens": tf.constant(tokens, tf.int32), "state": tf_models.empty_state(model, 2)})
     embedding = model.get_layer("embedding")
     hidden, variables = outputs["hidden"], embedding.weights
     with tf.GradientTape() as tape:
@@ -313,7 +313,7 @@ def test_a_model_with_collapsed_gates_computes_the_same():
     ours = Ours(noisy(options), options)
     collapsed = tf_models.sha_rnn.collapse(ours.model)
     tokens = tf.constant(np.random.default_rng(5).integers(0, golden.VOCABULARY, (golden.BATCH, 20)), tf.int32)
-    state = tf_models.sha_rnn.empty_state(ours.model, golden.BATCH)
+    state = tf_models.empty_state(ours.model, golden.BATCH)
     for _ in range(2):
         expected, outputs = (model({"tokens": tokens, "state": state}) for model in (ours.model, collapsed))
         state = expected["state"]

@@ -53,7 +53,7 @@ def write(tmp_path):
 
 def _first_loss(model):
     tokens, targets = golden.segment(0)
-    state = tf_models.sha_rnn.empty_state(model, golden.BATCH)
+    state = tf_models.empty_state(model, golden.BATCH)
     logits = model({"tokens": tf.constant(tokens, tf.int32), "state": state})["logits"]
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)).numpy()
 

@@ -97,6 +97,22 @@ def test_a_tensor_read_by_two_gradients_is_kept_once():
     assert inspection.activation_bytes(model, batch=1) == 4 * (10 + 6 + 6)
 
 
+def test_a_layer_that_is_called_twice_is_counted_twice():
+    inputs, dense = keras.Input((10,)), layers.Dense(10)
+    assert inspection.multiply_adds(keras.Model(inputs, dense(dense(inputs)))) == 2 * 10 * 10
+
+
+def test_layers_shared_with_another_model_are_counted_at_this_models_sizes():
+    small = tf_models.build_model("resnet20_cifar", input_shape=(16, 16, 3))
+    large = keras.models.clone_model(small, input_tensors=keras.Input((32, 32, 3)), clone_function=lambda layer: layer)
+    one, other = (inspection.multiply_adds(model) - 640 for model in (small, large))  # 640: of the head
+    assert other == 4 * one
+
+
+def test_most_networks_count_their_parameters_in_one_way():
+    assert inspection.parameter_notes(network()) == {}
+
+
 V, D, H, S, T = 11, 8, 20, 6, 5  # symbols, width, Boom's width (20 = 2 * 8 + 4), memory, time
 
 

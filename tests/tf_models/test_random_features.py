@@ -118,7 +118,7 @@ def test_a_file_gives_back_the_same_scores_to_the_bit(kind, images, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"kind": "sine"}, "kind='sine': must be one of complex, cosine, relu"),
+        ({"kind": "sine"}, "kind='sine': must be one of 'complex', 'cosine', 'relu'"),
         ({"num_features": 0}, "num_features=0: must be an integer of 1 or more"),
         ({"scale": -1.0}, "scale=-1.0: must be a positive number, or one of input_dim, num_features"),
         ({"scale": "pixels"}, "scale='pixels': must be a positive number"),

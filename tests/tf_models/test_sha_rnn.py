@@ -9,7 +9,8 @@ import tf_models
 from tf_models.layers.boom import FoldChunks, quick_gelu
 from tf_models.layers.standardise import ScaleAndShift, Standardise
 from tf_models.layers.tied_embedding import TiedEmbedding
-from tf_models.sha_rnn import collapse, empty_state
+from tf_models.sha_rnn import collapse
+from tf_models.state import empty_state
 
 SIZES = {"num_classes": 11, "width": 8, "boom_width": 16, "memory_size": 12}
 

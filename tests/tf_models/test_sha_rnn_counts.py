@@ -28,7 +28,10 @@ def variant(request):
 def test_a_network_counts_to_the_unit(variant):
     model, (trained, as_defined, collapsed, _) = variant
     assert inspection.parameters(model) == inspection.Parameters(trainable=trained, non_trainable=0)
-    assert inspection.sha_rnn_parameters(model) == inspection.ShaRnnParameters(as_defined, collapsed)
+    assert inspection.parameter_notes(model) == {
+        "defined by the author's code": as_defined,
+        "of these, with value gates folded": collapsed,
+    }
 
 
 def test_the_author_never_uses_as_many_parameters_whatever_the_attention(variant):
@@ -48,14 +51,14 @@ def test_61_8_million_multiply_adds_take_a_byte_through_the_single_headed_networ
 def test_collapsing_leaves_what_was_counted_before():
     options = {"width": 16, "boom_width": 64, "attention_layers": (1, 3), "memory_size": 7}
     model = tf_models.build_model("sha_rnn", num_classes=V, **options)
-    before, after = (inspection.sha_rnn_parameters(each) for each in (model, sha_rnn.collapse(model)))
-    assert after == inspection.ShaRnnParameters(as_defined=before.collapsed, collapsed=before.collapsed)
+    before, after = (list(inspection.parameter_notes(each).values()) for each in (model, sha_rnn.collapse(model)))
+    assert after == [before[1], before[1]]
 
 
 def test_a_network_without_boom_leaves_two_more_norms_of_a_block_unused():
     options = {"width": 16, "attention_layers": (2,), "memory_size": 7}
     unused = [
-        inspection.sha_rnn_parameters(model).as_defined - inspection.parameters(model).total
+        inspection.parameter_notes(model)["defined by the author's code"] - inspection.parameters(model).total
         for model in (tf_models.build_model("sha_rnn", num_classes=V, boom_width=boom, **options) for boom in (64, 0))
     ]
     assert unused[1] - unused[0] == 4 * 2 * 2 * 16

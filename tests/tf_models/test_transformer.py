@@ -225,7 +225,7 @@ def test_attention_to_a_single_row_is_that_rows_value():
         ({"heads": 2.0}, "heads=2.0: must be an integer of 1 or more"),
         ({"feed_forward": 0}, "feed_forward=0: must be an integer of 1 or more"),
         ({"num_classes": 1}, "num_classes=1: must be an integer of 2 or more"),
-        ({"shared_embeddings": "all"}, "shared_embeddings='all': must be 'decoder' or 'none'"),
+        ({"shared_embeddings": "all"}, "shared_embeddings='all': must be one of 'decoder', 'none'"),
     ],
 )
 def test_what_cannot_be_built_is_refused_by_name(options, said):

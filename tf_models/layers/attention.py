@@ -12,6 +12,8 @@ import math
 import keras
 import tensorflow as tf
 
+from tf_models.layers.counting import Shapes, size, twice_bytes
+
 HIDDEN = -1e9  # added to a score, leaves nothing of it after the softmax
 
 
@@ -59,6 +61,11 @@ class _Attention(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, *args):
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+
+    def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
+        """Queries, keys, values and their mix; weights of each head in float32, and as they are multiplied."""
+        time, width = outputs[0]
+        return time * (element_bytes * 4 * width + twice_bytes(element_bytes) * self.heads * time)
 
     def get_config(self):
         return {**super().get_config(), "heads": self.heads}
@@ -108,6 +115,11 @@ class SelfAttention(_Attention):
         mixed = tf.reshape(_mix(query, keys, values, None), tf.shape(inputs))
         return self._project(mixed, "output"), keys, values
 
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        """Of every position both kernels, and its products with all keys and values, hidden ones as well."""
+        time, width = outputs[0]
+        return time * (size(self.input_kernel, self.output_kernel) + 2 * time * width)
+
     def get_config(self):
         return {**super().get_config(), "causal": self.causal}
 
@@ -127,6 +139,12 @@ class CrossAttention(_Attention):
 
     def call(self, inputs, memory, visible):
         return self.attend(inputs, *self.keys_and_values(memory), visible)
+
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        """As of `SelfAttention`; the kernel of keys and values is applied to every position of the memory."""
+        (time, width), (memory_time, _) = inputs[:2]
+        of_inputs = time * (size(self.query_kernel, self.output_kernel) + 2 * memory_time * width)
+        return of_inputs + memory_time * size(self.memory_kernel)
 
     def keys_and_values(self, memory) -> list:
         """Those of a memory, for `attend`: [batch, heads, memory time, width / heads] each."""

@@ -26,6 +26,8 @@ def _quick_gelu(x):
 class FoldChunks(keras.layers.Layer):
     """The sum of the chunks of `width` features that [..., features] has; what is left over at the end is cut off."""
 
+    gradient_reads = "nothing"
+
     def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
         self.width = width

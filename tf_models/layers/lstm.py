@@ -10,6 +10,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tf_models.layers.counting import Shapes, exact_bytes, size
 from tf_models.layers.devices import has_cudnn
 
 
@@ -59,6 +60,15 @@ class LSTM(keras.layers.Layer):
         hidden, cell = state
         sequence = keras.KerasTensor((*inputs.shape[:-1], self.units), dtype=self.compute_dtype)
         return (sequence, *(keras.KerasTensor(part.shape, dtype=part.dtype) for part in (hidden, cell)))
+
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        time, _ = inputs[0]
+        return time * size(self.kernel, self.recurrent_kernel)
+
+    def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
+        """Four gates, cell and hidden state of every step."""
+        time, _ = inputs[0]
+        return exact_bytes(element_bytes) * time * 6 * self.units
 
     def get_config(self):
         options = ("units", "use_recurrent_bias", "initial_range")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_models.layers.counting import Shapes, size
 from tf_models.layers.noise import Dropout
 from tf_models.layers.standardise import standardise
 
@@ -103,6 +104,18 @@ class MemoryAttention(keras.layers.Layer):
     def compute_output_spec(self, inputs, memorised, memory, rows, training=False):
         mix = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
         return mix, keras.KerasTensor(memory.shape, dtype=self.variable_dtype)
+
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        """Of every position the query's kernel, and its products with a full memory, once as keys and as values."""
+        (time, width), (memory_size, _) = outputs
+        return time * (size(self.query_kernel) + 2 * memory_size * width)
+
+    def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
+        """Queries before and after their gates, the mix, two masks; weights, their mask, their product; values."""
+        (time, width), (memory_size, _) = outputs
+        masks = 1 if self.rate else 0
+        of_position = (3 + 2 * masks) * width + (1 + 2 * masks) * memory_size
+        return element_bytes * (time * of_position + memory_size * width)
 
     def get_config(self):
         options = ("rate", "collapsed", "initial_std", "epsilon")

@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from tf_models.layers.attention import precise
-from tf_models.layers.tied_embedding import look_up
+from tf_models.layers.counting import Shapes, exact_bytes
+from tf_models.layers.tied_embedding import gives_scores, look_up
 
 
 @keras.saving.register_keras_serializable(package="tf_models")
@@ -46,6 +47,14 @@ class PositionedEmbedding(keras.layers.Layer):
             dtype = "float64" if self.compute_dtype == "float64" else "float32"
             return keras.KerasTensor((*inputs.shape[:-1], self.num_symbols), dtype=dtype)
         return keras.KerasTensor((*inputs.shape, self.width), dtype=self.compute_dtype)
+
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        """The products of the scores; looking up takes none."""
+        return math.prod(outputs[0]) * self.width if gives_scores(inputs, outputs) else 0
+
+    def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
+        """The scores."""
+        return exact_bytes(element_bytes) * math.prod(outputs[0]) if gives_scores(inputs, outputs) else 0
 
     def get_config(self):
         return {**super().get_config(), "num_symbols": self.num_symbols, "width": self.width}

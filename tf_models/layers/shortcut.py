@@ -13,6 +13,8 @@ class ZeroPaddedIdentity(keras.layers.Layer):
     Maps [batch, height, width, channels] to [batch, ceil(height / strides), ceil(width / strides), filters].
     """
 
+    gradient_reads = "nothing"
+
     def __init__(self, filters: int, strides: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters

@@ -6,13 +6,19 @@ the same. Keras emits them, and their gradient, op by op; here the gradient is w
 
 from __future__ import annotations
 
+import math
+
 import keras
 import tensorflow as tf
+
+from tf_models.layers.counting import Shapes, exact_bytes
 
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class Standardise(keras.layers.Layer):
     """(x - mean) / sqrt(variance + epsilon) over the last axis, biased variance, computed in float32 at least."""
+
+    gradient_reads = "outputs"
 
     def __init__(self, epsilon: float = 1e-12, **kwargs):
         super().__init__(**kwargs)
@@ -20,6 +26,11 @@ class Standardise(keras.layers.Layer):
 
     def call(self, inputs):
         return standardise(inputs, self.epsilon)
+
+    def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
+        """The outputs in float32, where that is another type."""
+        exact = exact_bytes(element_bytes)
+        return exact * math.prod(outputs[0]) if exact > element_bytes else 0
 
     def get_config(self):
         return {**super().get_config(), "epsilon": self.epsilon}
@@ -55,3 +66,7 @@ class ScaleAndShift(keras.layers.Layer):
 
     def call(self, inputs):
         return inputs * tf.cast(self.gamma, inputs.dtype) + tf.cast(self.beta, inputs.dtype)
+
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        """None, as of all normalisation."""
+        return 0

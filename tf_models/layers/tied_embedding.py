@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import tensorflow as tf
+
+from tf_models.layers.counting import Shapes, exact_bytes
 
 
 @keras.saving.register_keras_serializable(package="tf_models")
@@ -89,9 +93,28 @@ class TiedEmbedding(keras.layers.Layer):
         ]
         return tf.concat([head[..., :first], *parts], -1)
 
+    def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
+        """The products of all scores, those of tombstones too; looking up takes none."""
+        if not gives_scores(inputs, outputs):
+            return 0
+        rows = self.num_symbols + len(self.splits)
+        return math.prod(outputs[0][:-1]) * rows * self.width
+
+    def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
+        """The scores; of a softmax with splits those of the head."""
+        if not gives_scores(inputs, outputs):
+            return 0
+        scores = self.splits[0] + len(self.splits) if self.splits else self.num_symbols
+        return exact_bytes(element_bytes) * math.prod(outputs[0][:-1]) * scores
+
     def get_config(self):
         options = ("num_symbols", "width", "splits", "initial_std")
         return {**super().get_config(), **{name: getattr(self, name) for name in options}}
+
+
+def gives_scores(inputs: Shapes, outputs: Shapes) -> bool:
+    """Whether a call of an embedding gave scores of vectors: looking up adds an axis."""
+    return len(inputs[0]) == len(outputs[0])
 
 
 @tf.custom_gradient

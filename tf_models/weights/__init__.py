@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 import os
 import re
 
 import keras
 
 from tf_models.weights import efficientnet, files, resnet, sha_rnn
-from tf_models.weights.translation import Translation
+from tf_models.weights.translation import Translation, is_backbone
 
 __all__ = ["HEAD", "Loaded", "load_weights"]
 
@@ -25,6 +26,7 @@ _TRANSLATIONS = {
     files.PYTORCH: [efficientnet.from_pytorch, resnet.from_torchvision, sha_rnn.from_author],
 }
 _BLOCK = re.compile(r"(^|[/._])(blocks?|layers?|stage|stack)[_.]?\d")
+_STAGE = re.compile(r"(conv|block|layer)(\d+)[a-z_.]")  # of our names, and of torchvision's modules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +71,12 @@ class Loaded:
 def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
     """Sets the model's weights from a file of any supported kind, all of them or, after an error, none.
 
-    Only the head may stay as it is: if the file has none, or one with another number of classes.
+    Only the head may stay as it is: if the file has none, or one with another number of classes. A backbone does not
+    use the file's head, nor the stages after its last feature map.
 
     Args:
-        model: a model of this package. Weights are matched by name, so it may stand in any distribution strategy.
+        model: a model or a backbone of this package. Weights are matched by name, so it may stand in any distribution
+            strategy.
         path: a Keras file (.keras, .weights.h5, .h5; ours or of keras.applications), a .safetensors file with the names
             of EfficientNet-PyTorch, of torchvision's ResNet or of SHA-RNN's author, a TF1 checkpoint (prefix, .index
             file or folder; moving averages are preferred), or a run folder.
@@ -160,11 +164,12 @@ def _check(file: files.WeightFile, model: keras.Model, translation: Translation,
             )
 
     layers = {layer for layer, _ in targets}
+    last_stage = max(map(_stage, layers)) if is_backbone(model) else math.inf  # it may end before the network does
     # A larger variant of the same family has all our layers in our shapes, and further blocks.
     strange = [
         (layer, weight)
         for layer, weight in arrays
-        if (layer, weight) not in targets and (layer in layers or _BLOCK.search(layer))
+        if (layer, weight) not in targets and (layer in layers or _BLOCK.search(layer)) and _stage(layer) <= last_stage
     ]
     misshapen = [name for name in wanted if name in arrays and arrays[name].shape != tuple(wanted[name].shape)]
     refuse([name for name in wanted if name not in arrays], f"lacks weights of {model.name}:")
@@ -174,3 +179,12 @@ def _check(file: files.WeightFile, model: keras.Model, translation: Translation,
         refuse(misshapen, "wrong shape of", f" (the file has {found}, {model.name} expects {expected})")
     if translation.misfit:
         raise ValueError(f"{file.path}: {translation.misfit}; build the model with {translation.options}")
+
+
+def _stage(layer: str) -> int:
+    """The number of the stage that a layer belongs to; 0 outside of stages, or where the name does not tell."""
+    match = _STAGE.match(layer)
+    if match is None:
+        return 0
+    kind, number = match.groups()
+    return int(number) + (kind == "layer")  # torchvision's layer1 is conv2_x

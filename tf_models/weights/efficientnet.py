@@ -7,12 +7,15 @@ and TensorFlow also numbers the layers inside a block, so a name depends on whet
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 import keras
 
 from tf_models.weights import files
-from tf_models.weights.translation import Translation, pytorch_arrays
+from tf_models.weights.translation import Translation, is_backbone, pytorch_arrays
+
+_BLOCK = re.compile(r"_?blocks[._]\d")  # of both; our names have "block" and a number
 
 
 def from_tf1(file: files.WeightFile, model: keras.Model) -> Translation | None:
@@ -22,12 +25,11 @@ def from_tf1(file: files.WeightFile, model: keras.Model) -> Translation | None:
     if scope is None:
         return None
     ours = {scope + tf1: layer for tf1, _, layer in _modules([layer.name for layer in model.layers])}
-    return Translation(
-        {
-            (ours.get(module, module), "kernel" if weight == "depthwise_kernel" else weight): array
-            for (module, weight), array in file.arrays.items()
-        }
-    )
+    arrays = {
+        (ours.get(module, module), "kernel" if weight == "depthwise_kernel" else weight): array
+        for (module, weight), array in file.arrays.items()
+    }
+    return Translation(_with_later_blocks_apart(arrays, model))
 
 
 def from_pytorch(file: files.WeightFile, model: keras.Model) -> Translation | None:
@@ -35,7 +37,20 @@ def from_pytorch(file: files.WeightFile, model: keras.Model) -> Translation | No
     if ("_conv_stem", "weight") not in file.arrays:
         return None
     ours = {pytorch: layer for _, pytorch, layer in _modules([layer.name for layer in model.layers])}
-    return Translation(pytorch_arrays(file.arrays, ours))
+    return Translation(_with_later_blocks_apart(pytorch_arrays(file.arrays, ours), model))
+
+
+def _with_later_blocks_apart(arrays: files.Arrays, model: keras.Model) -> files.Arrays:
+    """Puts blocks after the last one of a backbone that ends early under one label, to be reported as not used.
+
+    Their numbers do not tell them from those of a larger variant, but its first blocks differ from ours.
+    """
+    if not is_backbone(model):
+        return arrays
+    return {
+        ("blocks after the backbone's last", f"{module}/{weight}") if _BLOCK.search(module) else (module, weight): array
+        for (module, weight), array in arrays.items()
+    }
 
 
 def _modules(layers: Sequence[str]) -> Iterator[tuple[str, str, str]]:

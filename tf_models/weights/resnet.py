@@ -56,8 +56,9 @@ def from_torchvision(file: files.WeightFile, model: keras.Model) -> Translation 
     needed = {"pool_padding": "symmetric"}
     if ("layer4.0.conv3", "weight") in file.arrays:
         needed = {"bottleneck_stride": "3x3", **needed}
+    ours = {_torchvision_module(layer.name): layer.name for layer in model.layers} | {"fc": "predictions"}
     return Translation(
-        arrays=pytorch_arrays(file.arrays, {_torchvision_module(layer.name): layer.name for layer in model.layers}),
+        arrays=pytorch_arrays(file.arrays, ours),
         inputs=_inputs(TORCHVISION_MEAN, TORCHVISION_STDDEV),
         options=_options(needed),
         misfit=_misfit("torchvision's", model, needed),
@@ -114,6 +115,6 @@ def _misfit(whose: str, model: keras.Model, needed: dict[str, str]) -> str | Non
         found["pool_padding"] = "symmetric" if layers["pool1_pad"].padding == ((1, 1), (1, 1)) else "same"
     if "conv3_block1_3_conv" in layers:
         found["bottleneck_stride"] = "3x3" if layers["conv3_block1_1_conv"].strides == (1, 1) else "1x1"
-    if all(found.get(option) == value for option, value in needed.items()):
+    if all(found.get(option, value) == value for option, value in needed.items()):  # a backbone may end before
         return None
     return f"{whose} networks " + " and ".join(_HABITS[habit] for habit in needed.items())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
+
+import keras
 
 from tf_models.weights import files
 
@@ -25,6 +28,11 @@ class Translation:
     inputs: str | None = None
     options: str | None = None
     misfit: str | None = None
+
+
+def is_backbone(model: keras.Model) -> bool:
+    """Whether `model` gives feature maps by level; then it has no head, and may end before the network does."""
+    return isinstance(model.output, dict) and all(re.fullmatch(r"C\d", level) for level in model.output)
 
 
 def pytorch_arrays(arrays: files.Arrays, ours: Mapping[str, str]) -> files.Arrays:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from tf_models.sha_rnn import empty_state
+from tf_models.state import empty_state
 
 
 class StatefulModel:

@@ -36,7 +36,8 @@ def describe(run: Run) -> None:
 def collect(session: Session, state: TrainState, description: Description) -> dict[str, Any]:
     """Everything of the description that is a number or a name.
 
-    `epochs` is None where only the data tells. `parameter_counts` are those that the network's paper counts otherwise.
+    `epochs` is None where only the data tells. `parameter_counts` are the network's parameters as its paper
+    counts them, by label.
     Multiply-adds are those of one example, or of one `unit` where the description has one.
     """
     recipe, model, length = session.recipe, state.model, session.task.length
@@ -49,6 +50,7 @@ def collect(session: Session, state: TrainState, description: Description) -> di
         "paper": {"citation": recipe.paper.citation, "row": recipe.paper.row, **recipe.paper.numbers},
         "parameters": parameters.trainable,
         "non_trainable": parameters.non_trainable,
+        "parameter_counts": inspection.parameter_notes(model),
         "multiply_adds": inspection.multiply_adds(model),
         "micro_batch": description.examples,
         "memory_mb": memory_mb(session, state, description),
@@ -115,7 +117,7 @@ def _count_rows(
     """Parameters and multiply-adds; the paper's number of parameters stands beside what it counts."""
     printed = f"{paper['parameters'] / 1e6:.3g}M" if "parameters" in paper else "-"
     adds = f"{paper['multiply_adds'] / 1e9:.3g}B" if "multiply_adds" in paper else "-"
-    counted, trained = collected.get("parameter_counts", {}), f"{collected['parameters']:,}"
+    counted, trained = collected["parameter_counts"], f"{collected['parameters']:,}"
     if collected["non_trainable"]:
         trained += f" (and {collected['non_trainable']:,} {description.untrained})"
     rows = [("parameters", trained, "-" if counted else printed)]

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 import tf_models
-from tf_models.sha_rnn import MEMORY_ROWS, empty_state
+from tf_models.sha_rnn import MEMORY_ROWS
+from tf_models.state import empty_state
 from trainers.loop.stateful import StatefulModel
 
 LANES, TIME, MEMORY = 4, 5, 7  # the second segment fills the memory, which is cut for it

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_models.sha_rnn import empty_state
+from tf_models.state import empty_state
 
 State = Mapping[str, tf.Tensor]  # as in `tf_models.sha_rnn`
 Draw = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (scores [1, symbols], position) -> ids [1]

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_models.layers.devices import portable
-from tf_models.sha_rnn import collapse, empty_state
+from tf_models.sha_rnn import collapse
+from tf_models.state import empty_state
 from trainers.tasks.saved_model import SavedModel
 from trainers.tasks.text.data import LINE_END
 from trainers.tasks.text.sampling import advance, state_specs

@@ -76,7 +76,7 @@ def test_a_network_of_6n_plus_2_layers_has_6n_plus_1(session, depth):
 
 
 def test_projections_on_shortcuts_do_not_count(session):
-    model = resnet.basic_resnet((1, 1, 1, 1), num_classes=10, input_shape=(16, 16, 3), shortcut="B")
+    model = resnet.basic_resnet((1, 1, 1, 1), input_shape=(16, 16, 3), shortcut="B")
     assert "conv3_block1_0_bn" in [layer.name for layer in model.layers]
     measured = layer_responses.measure(session, model)
     assert len(measured) == 9

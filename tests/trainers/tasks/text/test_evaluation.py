@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from flags.run import parse
-from tf_models.sha_rnn import empty_state
+from tf_models.state import empty_state
 from trainers.loop.stateful import StatefulModel
 from trainers.session import open_session
 from trainers.tasks.text import segments

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from flags.run import parse
 from tf_models.layers import noise
-from tf_models.sha_rnn import empty_state
+from tf_models.state import empty_state
 from trainers.optimizers.lamb import LambMinTrust
 from trainers.run.checkpoints import Checkpoints
 from trainers.session import open_session

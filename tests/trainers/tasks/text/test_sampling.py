@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import tf_models
-from tf_models.sha_rnn import collapse, empty_state
+from tf_models.sha_rnn import collapse
+from tf_models.state import empty_state
 from trainers.tasks.text.sampling import Place, Writer, advance, draw, likeliest
 
 SYMBOLS, MEMORY, SEGMENT = 17, 24, 8

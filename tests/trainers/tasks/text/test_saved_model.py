@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from flags.errors import RunError
 from flags.run import parse
-from tf_models.sha_rnn import empty_state
+from tf_models.state import empty_state
 from trainers.data.builders.byte_records import SPLITS
 from trainers.data.builders.enwik8 import Enwik8
 from trainers.data.sources import Source
