@@ -10,22 +10,13 @@ from typing import Literal
 from flags import overrides, tasks
 from flags.errors import UserError
 from flags.nearest import near
+from flags.papers import MODULES
 from flags.recipe import Experiment
 
 Data = Literal["paper", "sample", "synthetic"]
 
-# Modules of `flags` that register experiments, in the order of --list_experiments.
-PAPERS = (
-    "resnet",
-    "efficientnet",
-    "sha_rnn",
-    "double_descent",
-    "double_descent_translation",
-    "double_descent_features",
-)
-
 _recipes: dict[str, Callable[[], Experiment]] = {}
-_modules: dict[str, str] = {}  # name -> which of `flags` registered it
+_modules: dict[str, str] = {}  # name -> the module that registered it
 
 
 def register(name: str, recipe: Callable[[], Experiment]) -> None:
@@ -43,9 +34,9 @@ def experiment(recipe: Callable[[], Experiment]) -> Callable[[], Experiment]:
 
 
 def names() -> list[str]:
-    """Returns the names of all experiments, paper by paper, in the order of the paper."""
-    modules = [importlib.import_module(f"flags.papers.{paper}").__name__ for paper in PAPERS]
-    return sorted(_recipes, key=lambda name: modules.index(_modules[name]))  # whichever was imported first
+    """Returns the names of all experiments: paper by paper, in the order of the paper; then those of other modules."""
+    places = {importlib.import_module(f"flags.papers.{name}").__name__: place for place, name in enumerate(MODULES)}
+    return sorted(_recipes, key=lambda name: places.get(_modules[name], len(places)))  # whichever was imported first
 
 
 def get(name: str) -> Experiment:

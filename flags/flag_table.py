@@ -152,6 +152,14 @@ class Flag:
     short: str | None = None
     is_repeated: bool = False
 
+    def written(self, value: Any) -> list[str]:
+        """Returns the arguments that give the flag a value, such as ["--seeds=0,1,2"]."""
+        if self.is_repeated:
+            return [f"--{self.name}={item}" for item in value]
+        separator = "/" if self.read is part else ","
+        text = separator.join(map(str, value)) if isinstance(value, tuple) else str(value)
+        return [f"--{self.name}={text}"]
+
 
 def _choice(name: str, words: Choice, meaning: str, default: str | None = None) -> Flag:
     return Flag(name, words, words.shown, meaning, default)

@@ -1,6 +1,7 @@
 """Fields of a recipe by their path: `--set=train.global_batch=64`, the sample variants, differences of two runs.
 
-A path is `group.field`. What a field takes is read from its annotation in `flags/recipe.py` and the papers' modules.
+A path is `group.field`. What a field takes is read from its annotation in the group's dataclass. The kinds of optimizer
+and schedule have the paths `optimizer` and `schedule`; a new kind brings its own fields with it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from typing import Any
 
 from flags.errors import UserError
 from flags.nearest import near
+from flags.optimization import OPTIMIZERS
 from flags.recipe import Experiment
+from flags.schedules import SCHEDULES
 
 EXCLUSIVE = {"train.epochs": "train.steps", "train.steps": "train.epochs"}  # setting one clears the other
+KINDS = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+CARRIED = ("weight_decay", "decayed", "lr", "warmup_steps")  # fields that mean the same in all kinds that have them
 NO_GROUPS = ("paper", "sweep", "sample_sweep")  # dataclasses that are no part of what a run trains
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -31,10 +36,15 @@ def parse(texts: Iterable[str], experiment: Experiment) -> dict[str, Any]:
         UserError: no such field (the nearest are named), a field that cannot be set, or a value of the wrong type.
     """
     values = {}
-    for text in texts:
-        path, equals, value = (part.strip() for part in text.partition("="))
-        flag = f"--set={text}"
-        kind = _kind(experiment, path, flag)
+    split = [(f"--set={text}", *(part.strip() for part in text.partition("="))) for text in texts]
+    classes = _classes(experiment)
+    for flag, path, equals, name in split:
+        if equals and path in KINDS and path in classes:
+            values[path], classes[path] = name, _class_of(path, name, flag)
+    for flag, path, equals, value in split:
+        if path in values and path in KINDS:
+            continue
+        kind = _kind(experiment, classes, path, flag)
         if not equals:
             raise UserError(f"{flag}: a value is missing. Write --set={path}=..., {_allowed(kind)}.")
         if not _is_settable(kind):
@@ -61,21 +71,64 @@ def apply(experiment: Experiment, assignments: Iterable[tuple[str, Any]]) -> Exp
     for given, other in EXCLUSIVE.items():
         if values.get(given) is not None and other not in values:
             values[other] = None
+    classes = _classes(experiment)
+    for group in KINDS:
+        if group in values:
+            classes[group] = _class_of(group, values.pop(group), f"{group}=")
     changes: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
-        kind = _kind(experiment, path, f"{path}={show(value)}")
+        kind = _kind(experiment, classes, path, f"{path}={show(value)}")
         if not _fits(value, kind):
             raise UserError(f"{path}={show(value)}: must be {_allowed(kind)}.")
         group, _, field = path.partition(".")
         changes.setdefault(group, {})[field] = value
-    groups = {group: dataclasses.replace(getattr(experiment, group), **fields) for group, fields in changes.items()}
+    groups = {}
+    # The schedule comes last: its rate may follow the batch.
+    for group, kind in sorted(classes.items(), key=lambda item: item[0] == "schedule"):
+        old, fields = getattr(experiment, group), changes.get(group, {})
+        if type(old) is not kind:
+            groups[group] = _of_kind(kind, old, fields, experiment, groups)
+        elif fields:
+            groups[group] = dataclasses.replace(old, **fields)
     return dataclasses.replace(experiment, **groups)
+
+
+def _of_kind(kind: type, old: Any, fields: dict[str, Any], experiment: Experiment, groups: dict[str, Any]) -> Any:
+    """A group of another kind: with the given fields, those that mean the same in both kinds, and the kind's defaults.
+
+    Raises:
+        UserError: a field without a default is not given.
+    """
+    hints = typing.get_type_hints(kind)
+    carried = {name: getattr(old, name) for name in CARRIED if name in hints and hasattr(old, name)}
+    if "lr" in hints:
+        now = {name: groups.get(name, getattr(experiment, name)) for name in ("train", "model")}
+        carried["lr"] = old.peak(types.SimpleNamespace(**now))
+    given = {name: value for name, value in carried.items() if _fits(value, hints[name])} | fields
+    missing = [
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.name not in given
+    ]
+    if missing:
+        needed = " ".join(f"--set={kind.group}.{name}=..." for name in missing)
+        raise UserError(f"{kind.group}={kind.kind}: this kind needs more. Give {needed} too.")
+    return kind(**given)
+
+
+def _class_of(group: str, name: str, given: str) -> type:
+    known = KINDS[group]
+    if name not in known:
+        raise UserError(f"{given}: no such {group}. {near(name, known)}Kinds: {', '.join(known)}.")
+    return known[name]
 
 
 def flatten(experiment: Experiment) -> dict[str, Any]:
     """Returns name, task and every field of every group by path: all that decides a run's numbers, ready for JSON."""
     flat = {"name": experiment.name, "task": experiment.task}
-    for path in _fields(experiment):
+    classes = _classes(experiment)
+    flat |= {group: classes[group].kind for group in KINDS if group in classes}
+    for path in _fields(classes):
         group, _, field = path.partition(".")
         flat[path] = _plain(getattr(getattr(experiment, group), field))
     return flat
@@ -113,34 +166,39 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _groups(experiment: Experiment) -> list[str]:
+def _classes(experiment: Experiment) -> dict[str, type]:
+    """The dataclass of every group."""
     names = [field.name for field in dataclasses.fields(experiment) if field.name not in NO_GROUPS]
-    return [name for name in names if dataclasses.is_dataclass(getattr(experiment, name))]
+    groups = {name: getattr(experiment, name) for name in names}
+    return {name: type(group) for name, group in groups.items() if dataclasses.is_dataclass(group)}
 
 
-def _fields(experiment: Experiment) -> dict[str, Any]:
-    """Path -> annotation of every field of every group, those of the papers' own subclasses included."""
+def _fields(classes: Mapping[str, type]) -> dict[str, Any]:
+    """Path -> annotation of every field of every group, those of subclasses included."""
     fields = {}
-    for group in _groups(experiment):
-        kind = type(getattr(experiment, group))
+    for group, kind in classes.items():
         hints = typing.get_type_hints(kind)
         fields |= {f"{group}.{field.name}": hints[field.name] for field in dataclasses.fields(kind)}
     return fields
 
 
-def _kind(experiment: Experiment, path: str, given: str) -> Any:
+def _kind(experiment: Experiment, classes: Mapping[str, type], path: str, given: str) -> Any:
     """The annotation of the field at `path`; `given` is what an error message begins with."""
-    fields = _fields(experiment)
+    fields = _fields(classes)
     if path in fields:
         return fields[path]
-    groups = _groups(experiment)
     group = path.partition(".")[0]
     inside = ", ".join(name.partition(".")[2] for name in fields if name.startswith(f"{group}."))
-    if path in groups:
-        raise UserError(f"{given}: {path} is a group of fields. Set one of them, --set={path}.FIELD=...: {inside}.")
-    if group not in groups and group in (field.name for field in dataclasses.fields(experiment)):
-        raise UserError(f"{given}: {group} says what the experiment is and cannot be set. Groups: {', '.join(groups)}.")
-    rest = f"Fields of {group}: {inside}." if group in groups else f"Groups: {', '.join(groups)}."
+    if path in classes:
+        kinds = f" --set={path}=KIND chooses another kind: {', '.join(KINDS[path])}." if path in KINDS else ""
+        raise UserError(
+            f"{given}: {path} is a group of fields. Set one of them, --set={path}.FIELD=...: {inside}.{kinds}"
+        )
+    if group not in classes and group in (field.name for field in dataclasses.fields(experiment)):
+        raise UserError(
+            f"{given}: {group} says what the experiment is and cannot be set. Groups: {', '.join(classes)}."
+        )
+    rest = f"Fields of {group}: {inside}." if group in classes else f"Groups: {', '.join(classes)}."
     raise UserError(f"{given}: no such field. {near(path, fields)}{rest}")
 
 
@@ -157,7 +215,7 @@ def _choices(kind: Any) -> list[str]:
 
 def _is_settable(kind: Any) -> bool:
     scalars = (bool, int, float, str, type(None))
-    lists = (tuple[float, ...], tuple[int, ...])
+    lists = (tuple[float, ...], tuple[int, ...], tuple[str, ...])
     return all(part in scalars or part in lists or _choices(part) for part in _alternatives(kind))
 
 
@@ -214,6 +272,7 @@ def _allowed(kind: Any) -> str:
         str: "a text that is not empty",
         type(None): "none",
         tuple[float, ...]: "numbers with commas between them, such as 0.5,0.5,0.5, or none",
+        tuple[str, ...]: "names with commas between them, or none",
         tuple[int, ...]: "whole numbers with commas between them, such as 1,2,3, or none",
     }
     parts = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from flags import catalog, combinations, flag_table, listing, overrides, tasks
+from flags import catalog, combinations, flag_table, folders, listing, overrides, tasks
 from flags.errors import UserError
 from flags.nearest import near
 from flags.recipe import Experiment
@@ -64,16 +64,23 @@ class Run:
     verbosity: int  # absl's levels
 
     def recipe_for(self, data: catalog.Data) -> Experiment:
-        """Returns the experiment's variant for "paper", "sample" or "synthetic" data, with --set applied."""
-        experiment = catalog.get(self.experiment)
-        values = overrides.parse(self.overrides, experiment)
-        return overrides.apply(catalog.variant(experiment, data), values.items())
+        """Returns the experiment's variant for "paper", "sample" or "synthetic" data, with --set applied.
+
+        A variant is resolved once.
+        """
+        if data not in self._recipes:
+            self._recipes[data] = resolve(self.experiment, data, self.overrides, self.init_from)
+        return self._recipes[data]
+
+    @functools.cached_property
+    def _recipes(self) -> dict[str, Experiment]:
+        return {}
 
     def folder_for(self, data: catalog.Data) -> pathlib.Path:
         """Returns the run's folder: --model_dir, or runs/EXPERIMENT/DATA, of a sweep with -sweep at the end."""
         if self.model_dir:
             return pathlib.Path(self.model_dir)
-        return _default_folder(self.experiment, f"{data}-sweep" if self.mode == "sweep" else data)
+        return folders.default_folder(self.experiment, f"{data}-sweep" if self.mode == "sweep" else data)
 
     def sweep_for(self, data: catalog.Data) -> Sweep | None:
         """Returns the variant's sweep with --grid and --seeds applied; None if there are none of the three.
@@ -93,10 +100,45 @@ class Run:
                 raise UserError(f"--set={text}: the sweep goes through {path} itself. Leave it out, or give --grid.")
         return chosen
 
+    def arguments(self, **changes: Any) -> list[str]:
+        """Returns the command line of this run, with some fields changed: a flag for each that is not its default."""
+        run = dataclasses.replace(self, **changes)
+        arguments = []
+        for flag in flag_table.every_flag().values():
+            value = getattr(run, "overrides" if flag.name == "set" else flag.name, flag.default)
+            if value is not None and value != flag.default:
+                arguments += flag.written(value)
+        return arguments
+
+    @classmethod
+    def of_folder(cls, folder: str | os.PathLike, mode: str, **flags: Any) -> Run:
+        """Returns the finished run in a folder, as a mode that reads it gets it from the command line.
+
+        Args:
+            flags: further flags, by name.
+
+        Raises:
+            UserError: there is no run, or its `config.json` is damaged.
+        """
+        return _bound({"mode": mode, "model_dir": os.fspath(folder), **flags}, mode)
+
     def with_values(self, values: Mapping[str, Any]) -> Run:
         """Returns the run of a trial: these fields of the recipe, by path, are replaced too."""
         own = (f"{path}={overrides.show(value)}" for path, value in values.items())
         return dataclasses.replace(self, overrides=(*self.overrides, *own))
+
+
+def resolve(name: str, data: catalog.Data, texts: Sequence[str], init_from: str | None = None) -> Experiment:
+    """Returns an experiment's variant with the texts of --set, and the weights of --init_from, applied.
+
+    Raises:
+        UserError: no such experiment, or a value that the recipe refuses.
+    """
+    experiment = catalog.get(name)
+    values = overrides.parse(texts, experiment)
+    if init_from is not None:
+        values["init.path"] = init_from
+    return overrides.apply(catalog.variant(experiment, data), values.items())
 
 
 def parse(argv: Sequence[str]) -> Run | None:
@@ -116,11 +158,12 @@ def parse(argv: Sequence[str]) -> Run | None:
         print(listing.as_json() if given.get("json") else listing.as_text())
         return None
     mode = given.get("mode", "train")
+    given = _with_init(given)
     combinations.check(given, mode)
     if mode == "sweep":
         given = {"export": False, **given}
-    is_sweep = mode == "report" and (pathlib.Path(given.get("model_dir", REPORT)) / "sweep.json").is_file()
-    if given.get("runs") or is_sweep:
+    is_sweep = folders.is_sweep(pathlib.Path(given.get("model_dir", REPORT)))
+    if given.get("runs") or (mode == "report" and is_sweep):
         return _run({"model_dir": REPORT, **given})
     if given.get("ensemble"):
         if len(given["ensemble"]) == 1:
@@ -131,10 +174,22 @@ def parse(argv: Sequence[str]) -> Run | None:
     return _bound(given, mode)
 
 
+def _with_init(given: Mapping[str, Any]) -> dict[str, Any]:
+    """--set=init.path=PATH is --init_from=PATH."""
+    given, rest = dict(given), []
+    for text in given.get("set", ()):
+        path, _, value = (part.strip() for part in text.partition("="))
+        if path == "init.path":
+            given["init_from"] = None if value == "none" else flag_table.path(value)
+        else:
+            rest.append(text)
+    return given | ({"set": rest} if rest or "set" in given else {})
+
+
 def _bound(given: Mapping[str, Any], mode: str) -> Run:
     """The run that is meant, with a recipe that holds in every variant it may need."""
     if mode in FINISHED and not given.get("init_from"):
-        given = _with_finished_run(given, mode)
+        given = folders.with_run(given, mode)
     if "experiment" not in given:
         raise UserError("--experiment is missing. Name one, such as --experiment=effnet_b0. See --list_experiments.")
     run = _run(given)
@@ -267,55 +322,3 @@ def _check_trials(run: Run, data: catalog.Data) -> None:
     for point in chosen.points:
         for end in ends:
             run.with_values({**point, **end}).recipe_for(data)
-
-
-def _with_finished_run(given: Mapping[str, Any], mode: str) -> dict[str, Any]:
-    """Adds what the finished run's `config.json` says to what was given; --set comes after the run's own."""
-    folder = _finished_folder(given, mode)
-    if folder is None:
-        return dict(given)
-    config = _read_config(folder / "config.json")
-    for name in ("experiment", "data"):
-        if given.get(name, config[name]) not in (config[name], "auto"):
-            raise UserError(
-                f"--{name}={given[name]}: the run in {folder} has --{name}={config[name]}. "
-                f"Leave --{name} out, or name another --model_dir."
-            )
-    settings = {"experiment": config["experiment"], "data": config["data"], "model_dir": str(folder)}
-    overridden = [*config["overrides"], *given.get("set", ())]
-    return {"seed": config["seed"], **given, **settings, "set": overridden}
-
-
-def _finished_folder(given: Mapping[str, Any], mode: str) -> pathlib.Path | None:
-    """The folder of the run that is meant; None if there is none, but the experiment is known."""
-    if "model_dir" in given:
-        folders = [pathlib.Path(given["model_dir"])]
-    elif "experiment" in given:
-        variants = flag_table.DATA if given.get("data", "auto") == "auto" else (given["data"],)
-        folders = [_default_folder(given["experiment"], data) for data in variants]
-    else:
-        raise UserError(f"--mode={mode}: of which run? Name its folder with --model_dir, or its --experiment.")
-    found = [folder for folder in folders if (folder / "config.json").is_file()]
-    if len(found) > 1:
-        names = " or ".join(f"--model_dir={folder}" for folder in found)
-        raise UserError(f"--mode={mode}: {given['experiment']} has {len(found)} runs. Name one: {names}.")
-    if not found and "experiment" not in given:
-        raise UserError(f"--model_dir={folders[0]}: no run is there (no config.json). Name the folder of a run.")
-    return found[0] if found else None
-
-
-def _default_folder(experiment: str, data: str) -> pathlib.Path:
-    return pathlib.Path("runs", experiment, data)
-
-
-def _read_config(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text())
-        chosen = {name: config[name] for name in ("experiment", "data", "overrides", "seed")}
-        kinds = {"experiment": str, "overrides": list, "seed": int}
-        wrong = [name for name, kind in kinds.items() if not isinstance(chosen[name], kind)]
-        if wrong or chosen["data"] not in flag_table.DATA or not all(isinstance(x, str) for x in chosen["overrides"]):
-            raise ValueError(f"it says {chosen}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the config of a run ({error!r}). Name another --model_dir.") from None
-    return chosen

@@ -21,6 +21,7 @@ class TaskKind:
     modes: tuple[str, ...]  # besides those of `EVERY_TASK`
     synthetic: str  # what `--data=synthetic` is
     headline: str  # the metric that --list_experiments shows, a name in `flags.metrics`
+    is_closed_form: bool = False  # whether weights are solved for, without an optimizer and a schedule
     not_averaged: str | None = None  # why --ensemble cannot average its models, after "the run is"; None: it can
     needs_prompt: bool = False  # whether --mode=generate has nothing to do without --prompt
     unused: tuple[str, ...] = ()  # flags that mean nothing to it,
@@ -64,6 +65,7 @@ register(
         modes=("predict",),
         synthetic="random images and labels",
         headline="top1",
+        is_closed_form=True,
         not_averaged="least squares, whose scores are no probabilities",
     )
 )

@@ -16,12 +16,13 @@ from trainers.data.sources import DataNotPrepared, GeneratedSource, Source, data
 from trainers.loop.state import TrainState
 from trainers.loop.stateful import StatefulModel
 from trainers.loop.training import TrainLoop
-from trainers.optimizers import build_optimizer
+from trainers.optimizers import build_optimizer, build_schedule
 from trainers.optimizers.loss_scale import LossScale
-from trainers.optimizers.schedules import Schedule, build_schedule
+from trainers.optimizers.schedules import Schedule
 from trainers.optimizers.weight_average import WeightAverage
 from trainers.run import strategy as strategies
 from trainers.run.folder import RunFolder
+from trainers.run.layers import freeze
 from trainers.tasks import task_class
 from trainers.tasks.task import Opening, Task
 
@@ -57,7 +58,7 @@ class Session:
     @property
     def init_from(self) -> str | None:
         """Weights from elsewhere."""
-        return self.run.init_from
+        return self.recipe.init.path
 
     @property
     def folder(self) -> RunFolder:
@@ -80,6 +81,7 @@ class Session:
             self.recipe.rate,
             global_batch=self.recipe.train.global_batch,
             steps_per_epoch=length.per_epoch,
+            total_steps=length.total,
             second_pass_step=length.first_pass,
         )
 
@@ -91,8 +93,9 @@ class Session:
             if self.task.is_closed_form:
                 solved = tf.Variable(0, trainable=False, dtype=tf.int64, name="solved")
                 return TrainState(model=model, optimizer=None, schedule=None, solved=solved)
+            freeze(model, recipe.init)
             schedule = self.build_schedule()
-            optimizer = build_optimizer(recipe.optimizer, schedule)
+            optimizer = build_optimizer(recipe.optimizer, schedule, restart=self.task.length.first_pass)
             optimizer.build(model.trainable_variables)
             averaged = [*model.trainable_weights, *model.non_trainable_weights]
             stateful = self.task.carries_state

@@ -1,1 +1,11 @@
-"""Recipes of the papers, one module per paper or part of one."""
+"""The papers' experiments, one module per paper or part of one."""
+
+# In the order of --list_experiments. A new module needs its name here, and nothing else.
+MODULES = (
+    "resnet",
+    "efficientnet",
+    "sha_rnn",
+    "double_descent",
+    "double_descent_translation",
+    "double_descent_features",
+)

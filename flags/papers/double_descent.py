@@ -12,9 +12,11 @@ from typing import Any
 
 from flags.catalog import register
 from flags.data import SmallImages
-from flags.optimization import Adam, DynamicDrop, InverseSquareRoot, Momentum, Stepwise
-from flags.recipe import Experiment, Model, Paper, Train
+from flags.optimization import Adam, Momentum
+from flags.recipe import Experiment, Model, Paper
+from flags.schedules import DynamicDrop, InverseSquareRoot, Stepwise
 from flags.sweep import Ladder, Sweep
+from flags.training import InMemoryTrain
 
 CITATION = "Nakkiran et al. 2019, Deep Double Descent, arXiv 1912.02292"
 
@@ -79,8 +81,8 @@ def _images(name: str, *, noise: float = 0.0, augmented: bool = True, num_train:
     )
 
 
-def _train(*, epochs: int | None = None, steps: int | None = None) -> Train:
-    return Train(
+def _train(*, epochs: int | None = None, steps: int | None = None) -> InMemoryTrain:
+    return InMemoryTrain(
         global_batch=128,
         epochs=epochs,
         steps=steps,

@@ -12,10 +12,12 @@ from typing import Literal
 from flags.catalog import register
 from flags.data import LinearData, SmallImages
 from flags.errors import require
-from flags.optimization import LayerwiseSGD, LeastSquares, Stepwise
+from flags.optimization import LayerwiseSGD, LeastSquares
 from flags.papers.double_descent import CITATION
-from flags.recipe import Experiment, Model, Paper, Train
+from flags.recipe import Experiment, Model, Paper
+from flags.schedules import Stepwise
 from flags.sweep import Ladder, Sweep
+from flags.training import ClosedFormTrain, WholeSetTrain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,9 @@ def _random_features(
             data=data,
             optimizer=LeastSquares(),
             schedule=None,
-            train=Train(global_batch=64, steps=1, measure_fit=True, eval_every=1, checkpoint_every=1, eval_batch=1_000),
+            train=ClosedFormTrain(
+                global_batch=64, steps=1, measure_fit=True, eval_every=1, checkpoint_every=1, eval_batch=1_000
+            ),
             deviations=deviations,
             sample=sample,
             sample_deviations=sample_deviations,
@@ -214,7 +218,7 @@ def _two_layer(name: str, summary: str, factors: tuple[float, float], *deviation
             data=LinearData(dimension=50, num_train=100, num_test=1_000, smallest_scale=1.0, largest_scale=4.0),
             optimizer=LayerwiseSGD(weight_decay=0.0, factors=factors),
             schedule=Stepwise(lr=5e-5, boundaries=()),
-            train=Train(
+            train=WholeSetTrain(
                 global_batch=100,
                 steps=50_000,
                 evals_per_decade=24,

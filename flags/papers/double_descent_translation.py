@@ -13,10 +13,12 @@ from typing import Literal
 from flags.catalog import register
 from flags.data import Sentences
 from flags.errors import require
-from flags.optimization import Adam, WarmUpInverseSquareRoot
+from flags.optimization import Adam
 from flags.papers.double_descent import CITATION
-from flags.recipe import Experiment, Model, Paper, Train
+from flags.recipe import Experiment, Model, Paper
+from flags.schedules import WarmUpInverseSquareRoot
 from flags.sweep import Sweep
+from flags.training import PairsTrain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ def _experiment(
             ),
             optimizer=Adam(beta_1=0.9, beta_2=0.98, epsilon=1e-9, weight_decay=0.0),
             schedule=WarmUpInverseSquareRoot(lr=None, warmup_steps=4_000),
-            train=Train(
+            train=PairsTrain(
                 global_batch=4_096,
                 steps=80_000,
                 label_smoothing=0.1,

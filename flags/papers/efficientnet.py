@@ -12,8 +12,10 @@ from typing import Any, Literal
 from flags.catalog import experiment
 from flags.data import Images
 from flags.errors import require
-from flags.optimization import Exponential, RMSProp
-from flags.recipe import Experiment, Model, Paper, Train
+from flags.optimization import RMSProp
+from flags.recipe import Experiment, Model, Paper
+from flags.schedules import Exponential
+from flags.training import StreamedTrain
 
 CITATION = "Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, arXiv 1905.11946"
 EPOCHS = 350
@@ -91,7 +93,7 @@ def effnet_b0() -> Experiment:
             staircase=True,  # the code
             warmup_epochs=5,  # the code
         ),
-        train=Train(
+        train=StreamedTrain(
             global_batch=4096,
             epochs=EPOCHS,  # the code: 218,949 steps of 2,048
             label_smoothing=0.1,  # the code

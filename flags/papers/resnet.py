@@ -13,8 +13,10 @@ from typing import Any, Literal
 from flags.catalog import register
 from flags.data import Images
 from flags.errors import require
-from flags.optimization import Momentum, Stepwise
-from flags.recipe import Experiment, Model, Paper, Train
+from flags.optimization import Momentum
+from flags.recipe import Experiment, Model, Paper
+from flags.schedules import Stepwise
+from flags.training import StreamedTrain
 
 CITATION = "He, Zhang, Ren & Sun 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385"
 
@@ -136,7 +138,7 @@ def imagenet(name: str) -> Experiment:
         ),
         optimizer=Momentum(momentum=0.9, weight_decay=1e-4, decayed="kernels"),
         schedule=Stepwise(lr=0.1, boundaries=(150_000, 300_000)),  # Figure 4; epochs 30 and 60
-        train=Train(
+        train=StreamedTrain(
             global_batch=256,
             batch_norm_batch=32,
             steps=600_000,
@@ -182,7 +184,7 @@ def cifar10(network: str, *, train_split: str = "train", validation_split: str =
         schedule=Stepwise(
             lr=0.1, boundaries=(32_000, 48_000), warmup_lr=0.01 if network in WARMED_UP else None, warmup_error=0.8
         ),
-        train=Train(
+        train=StreamedTrain(
             global_batch=128,
             batch_norm_batch=64,
             steps=64_000,

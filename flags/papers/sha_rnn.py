@@ -12,8 +12,10 @@ from typing import Any, Literal
 from flags.catalog import experiment
 from flags.data import Text
 from flags.errors import require
-from flags.optimization import Lamb, WarmUp
-from flags.recipe import Experiment, Model, Paper, Train
+from flags.optimization import Lamb
+from flags.recipe import Experiment, Model, Paper
+from flags.schedules import WarmUp
+from flags.training import Train
 
 CITATION = "Merity 2019, Single Headed Attention RNN: Stop Thinking With Your Head, arXiv 1911.11423"
 

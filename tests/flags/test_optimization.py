@@ -2,7 +2,8 @@
 
 import pytest
 
-from flags.optimization import Adam, DynamicDrop, InverseSquareRoot, WarmUpInverseSquareRoot
+from flags.optimization import Adam
+from flags.schedules import DynamicDrop, InverseSquareRoot, WarmUpInverseSquareRoot
 
 
 def test_adams_numbers_are_those_of_the_paper():

@@ -6,8 +6,10 @@ import pytest
 
 from flags.data import Text
 from flags.errors import UserError
-from flags.optimization import Lamb, Momentum, RMSProp, Stepwise, WarmUp
-from flags.recipe import Experiment, Model, Paper, Train
+from flags.optimization import Lamb, Momentum, RMSProp
+from flags.recipe import Experiment, Model, Paper
+from flags.schedules import Stepwise, WarmUp
+from flags.training import Train
 
 
 def train(**fields) -> Train:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flags import catalog
+from flags import catalog, folders
 from flags.errors import UserError
 from trainers.figures.records import Data, Record
 from trainers.run.folder import RunFolder
@@ -49,7 +49,7 @@ def read(folder: pathlib.Path) -> Record:
         UserError: its config cannot be read, or names an experiment that is not known here.
     """
     files = RunFolder(folder)
-    config = files.read_config()
+    config = folders.read_config(folder)
     if config is None:
         raise UserError(f"{folder}: no run is there (no config.json). Name the folder of a run.")
     try:

@@ -39,7 +39,8 @@ class TrainState:
     @property
     def statistics(self) -> list[keras.Variable]:
         """What training changes in the model outside the gradient: the moving statistics of batch norm."""
-        return self.model.non_trainable_weights
+        frozen = {weight.path for layer in self.model.layers if not layer.trainable for weight in layer.weights}
+        return [weight for weight in self.model.non_trainable_weights if weight.path not in frozen]
 
     def averaged(self) -> contextlib.AbstractContextManager:
         """Inside this context the model has the averaged weights."""

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from flags.recipe import Train
+from flags.training import Train
 from tf_models.layers import noise
 from trainers.loop.state import TrainState
+from trainers.optimizers import decay
 
 SUM = tf.distribute.ReduceOp.SUM
 
@@ -58,7 +59,7 @@ class TrainLoop:
         self._now = tf.timestamp if measure_waiting else _no_clock
         self._loss_scale = state.loss_scale
         self._variables = state.model.trainable_variables
-        self._decayed = [is_decayed(v, decayed) for v in self._variables]
+        self._decayed = decay.decayed(state.model, decayed)
         self._replica_batch = recipe.global_batch // strategy.num_replicas_in_sync
         self._micro_batches = recipe.micro_batches_of(strategy.num_replicas_in_sync)
         self._gradients = (
@@ -200,11 +201,3 @@ def packed_sum(replica: tf.distribute.ReplicaContext, values):
     return tf.nest.pack_sequence_as(
         values, [tf.reshape(tf.cast(part, value.dtype), value.shape) for part, value in zip(parts, flat)]
     )
-
-
-def is_decayed(variable, decayed: str) -> bool:
-    """Whether weight decay of that scope takes in a trainable variable; batch norms are known by their layer's name."""
-    *_, layer, weight = variable.path.split("/")
-    if decayed == "kernels":
-        return weight.endswith("kernel")
-    return decayed == "all" or not (layer.endswith("bn") or "batch_norm" in layer)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from flags.recipe import Train
+from flags.training import Train
 
 SECONDS_PER_CALL = 2.0  # how long the loop may stay on the devices before the host looks at signals again
 

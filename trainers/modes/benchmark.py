@@ -21,7 +21,7 @@ import tensorflow as tf
 from flags.run import Run
 from tf_models.layers import noise
 from trainers.loop.state import TrainState
-from trainers.loop.training import is_decayed
+from trainers.optimizers.decay import decayed
 from trainers.run import strategy as strategies
 from trainers.session import Session, open_session
 
@@ -116,6 +116,7 @@ def _mean_units(session: Session) -> float:
 def _bare_step(session: Session, state: TrainState) -> Callable:
     """A step as one would write it by hand: no metrics, no norms, no checks, one batch."""
     variables, recipe = state.model.trainable_variables, session.recipe
+    decays = decayed(state.model, recipe.optimizer.decayed)
     replicas = session.replicas
 
     def gradients_of(batch, step):
@@ -133,8 +134,8 @@ def _bare_step(session: Session, state: TrainState) -> Callable:
             gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         if recipe.optimizer.l2:
             gradients = [
-                g + recipe.optimizer.l2 * v if is_decayed(v, recipe.optimizer.decayed) else g
-                for g, v in zip(gradients, variables)
+                g + recipe.optimizer.l2 * v if is_decayed else g
+                for g, v, is_decayed in zip(gradients, variables, decays)
             ]
         if recipe.train.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, recipe.train.clip_norm)

@@ -29,6 +29,7 @@ from trainers.sweeps.plan import plan_of
 from trainers.sweeps.table import Table
 from trainers.sweeps.trial_queue import TrialQueue, TrialResult
 
+SWEEP_FLAGS = ("grid", "seeds", "parallel", "trials_per_gpu", "sweep_shard", "sweep_runner", "ray_address")
 SECONDS_BETWEEN = 0.5  # two looks at signals and at the table
 
 
@@ -143,21 +144,17 @@ def _open_data_sets(run: Run, data: str, chosen: Sweep) -> None:
 def _command(run: Run, data: str, folder: SweepFolder, trial: Trial) -> tuple[list[str], str]:
     """The command line of a trial, and its log; paths are absolute, for a cluster's nodes work elsewhere."""
     path = folder.path.absolute() / trial.name
-    given = {"data_dir": _absolute(run.data_dir), "devices": run.devices}
-    arguments = [
-        f"--experiment={run.experiment}",
-        f"--data={data}",
-        f"--model_dir={path}",
-        f"--seed={trial.seed}",
-        "--strategy=one_device",
-        f"--precision={run.precision}",
-        f"--jit_compile={run.jit_compile}",
-        f"--export={run.export}",
-        f"--deterministic={run.deterministic}",
-        f"--verbosity={run.verbosity}",
-        *(f"--{name}={value}" for name, value in given.items() if value is not None),
-        *(f"--set={text}" for text in run.with_values(trial.values).overrides),
-    ]
+    arguments = run.with_values(trial.values).arguments(
+        mode="train",
+        data=data,
+        data_dir=_absolute(run.data_dir),
+        model_dir=str(path),
+        seed=trial.seed,
+        strategy="one_device",
+        json=False,
+        quiet=False,
+        **dict.fromkeys(SWEEP_FLAGS),
+    )
     return arguments, str(path / "log.txt")
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-import tf_models
 from flags.errors import RunError, UserError
 from flags.run import Run
 from trainers.loop.bn_statistics import batch_norms, exact_statistics
@@ -19,6 +18,7 @@ from trainers.run.checkpoints import Checkpoints, DamagedCheckpoint
 from trainers.run.console import Console, duration
 from trainers.run.export import write_keras_model, write_saved_model
 from trainers.run.files import write_json
+from trainers.run.layers import initialise
 from trainers.run.results import results_of, summary
 from trainers.run.signals import Stopped, StopSignals
 from trainers.run.tensorboard import TensorBoard
@@ -108,8 +108,8 @@ class Training:
             self._seconds = saved["seconds"]
             if self._state.stateful is not None:
                 self._state.stateful.scatter()
-        elif self._session.init_from:
-            self._initialise_from(self._session.init_from)
+        elif self._recipe.init.path:
+            self._initialise()
         if continues:
             self._checkpoints.drop_after(self._step)
             self._folder.forget_after(self._step)
@@ -117,12 +117,8 @@ class Training:
                 self._checkpoints.mark_best(self._step, self._task.monitor, saved["best"])
         self._agree_on_step()
 
-    def _initialise_from(self, path: str) -> None:
-        try:
-            loaded = tf_models.load_weights(self._state.model, path)
-        except (ValueError, OSError) as error:
-            raise UserError(f"--init_from: {error}") from error
-        for line in str(loaded).splitlines():
+    def _initialise(self) -> None:
+        for line in initialise(self._state.model, self._recipe.init):
             self._console.say(f"--init_from: {line}")
         if self._state.average is not None:
             self._state.average.restart()

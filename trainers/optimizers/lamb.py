@@ -9,9 +9,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from trainers.optimizers.reset import Resettable
+
 
 @keras.saving.register_keras_serializable(package="trainers")
-class LambMinTrust(keras.optimizers.Optimizer):
+class LambMinTrust(Resettable, keras.optimizers.Optimizer):
     """LAMB without bias correction, with decay in the update and a trust ratio that has a floor and no ceiling.
 
         m      = beta_1 * m + (1 - beta_1) * gradient
@@ -82,11 +84,6 @@ class LambMinTrust(keras.optimizers.Optimizer):
         update_norm = _norm(update)
         both = (weight_norm > 0) & (update_norm > 0)
         return tf.maximum(tf.where(both, weight_norm / update_norm, 1.0), self.min_trust)
-
-    def reset(self) -> None:
-        """Forgets all moments and keeps `iterations`: for a second pass over the data, outside `strategy.run`."""
-        for slot in (*self._m, *self._v):
-            slot.assign(tf.zeros(slot.shape, slot.dtype))
 
     def get_config(self):
         return super().get_config() | {

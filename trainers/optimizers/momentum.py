@@ -5,9 +5,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from trainers.optimizers.reset import Resettable
+
 
 @keras.saving.register_keras_serializable(package="trainers")
-class FusedSGD(keras.optimizers.SGD):
+class FusedSGD(Resettable, keras.optimizers.SGD):
     """`keras.optimizers.SGD`, fused: the same arguments and numbers, with the learning rate inside the velocity.
 
         velocity = momentum * velocity - lr * gradient

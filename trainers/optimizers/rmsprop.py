@@ -9,9 +9,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from trainers.optimizers.reset import Resettable
+
 
 @keras.saving.register_keras_serializable(package="trainers")
-class RMSPropTF1(keras.optimizers.RMSprop):
+class RMSPropTF1(Resettable, keras.optimizers.RMSprop):
     """RMSProp whose mean square starts at 1, with epsilon inside the root and momentum on lr-scaled steps.
 
         mean_square = rho * mean_square + (1 - rho) * gradient^2
@@ -21,6 +23,8 @@ class RMSPropTF1(keras.optimizers.RMSprop):
     One fused kernel does all of it in one pass over memory (CPU, GPU, XLA). It takes `keras.optimizers.RMSprop`'s
     arguments except `centered`. A sparse gradient is applied as a dense one.
     """
+
+    initial = {"mean_square": 1.0}
 
     def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.9, epsilon=1e-3, **kwargs):
         super().__init__(learning_rate=learning_rate, rho=rho, momentum=momentum, epsilon=epsilon, **kwargs)

@@ -9,46 +9,16 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from flags.optimization import (
-    DynamicDrop,
-    Exponential,
+from flags.schedules import (
+    Constant,
+    Cosine,
     InverseSquareRoot,
-    Stepwise,
     WarmUp,
     WarmUpInverseSquareRoot,
 )
 
 # A boundary such as 5 * 748.8 is a whole number of steps, but not to the last bit of a float64.
 _ROUNDING = 1e-12
-_WARMUP_WINDOW = 100  # updates whose mean training error decides whether the warm-up goes on
-
-
-def build_schedule(
-    recipe: Exponential | Stepwise | WarmUp | InverseSquareRoot | DynamicDrop | WarmUpInverseSquareRoot,
-    *,
-    global_batch: int,
-    steps_per_epoch: float,
-    second_pass_step: int | None = None,
-) -> Schedule:
-    """The schedule of a recipe, for one global batch. Make it in the strategy's scope: it may have variables.
-
-    Args:
-        steps_per_epoch: examples / global_batch. It may be fractional, as in EfficientNet's official code: there
-            350 epochs of 1,281,167 images at batch 4096 are 109,474 steps, and boundaries fall between steps.
-        second_pass_step: the updates before the second pass of a `WarmUp`; None: there is none.
-    """
-    if isinstance(recipe, WarmUp):
-        return WarmUpRate(recipe, second_pass_step)
-    for rate in (StepwiseRate, InverseSquareRootRate, WarmUpInverseSquareRootRate, DynamicDropRate):
-        if isinstance(recipe, rate.kind):
-            return rate(recipe)
-    return WarmedExponential(
-        lr=recipe.lr_per_256 * global_batch / 256,
-        decay_rate=recipe.decay_rate,
-        decay_steps=recipe.decay_epochs * steps_per_epoch,
-        warmup_steps=int(round(recipe.warmup_epochs * steps_per_epoch, 6)),  # 0.29 * 100 is 28.999... in float64
-        staircase=recipe.staircase,
-    )
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -67,7 +37,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return  # AutoGraph takes no function that is a docstring alone
 
     def after_evaluation(self, value: float) -> None:
-        """Tells of an evaluation on the way, by the metric that the task selects by; outside `strategy.run`."""
+        """Tells of an evaluation during training, by the monitored metric; outside `strategy.run`."""
 
     def marked_steps(self, total_steps: int) -> list[tuple[int, str, float]]:
         """The steps of a run at which the rate is worth a look, with labels and rates, as far as they can be told."""
@@ -141,82 +111,8 @@ class WarmedExponential(Schedule):
 
 
 @keras.saving.register_keras_serializable(package="trainers")
-class StepwiseRate(RecipeSchedule):
-    """`flags.optimization.Stepwise` at work: a constant rate, dropped at boundaries or on plateaus, after a warm-up.
-
-    Drops at boundaries count updates alone: the update that follows `boundaries[0]` others is the first at the lower
-    rate. The warm-up ends, and plateaus are seen, by what `after_step` and `after_evaluation` tell.
-    """
-
-    kind = Stepwise
-
-    def __init__(self, recipe: Stepwise):
-        super().__init__(recipe)
-        self._on_plateau = recipe.drops == "plateau"
-        self._is_warming = _variable(float(recipe.warmup_lr is not None), "is_warming")
-        self._error_sum = _variable(0.0, "error_sum")
-        self._drops = _variable(0.0, "drops")
-        self._best = _variable(0.0, "best")
-        self._waited = _variable(0.0, "waited")
-
-    @property
-    def variables(self) -> list[tf.Variable]:
-        warming = [self._is_warming, self._error_sum] if self.recipe.warmup_lr is not None else []
-        return warming + ([self._drops, self._best, self._waited] if self._on_plateau else [])
-
-    def __call__(self, step):
-        drops = self._drops
-        if not self._on_plateau:
-            passed = [tf.cast(tf.cast(step, tf.int64) >= boundary, tf.float32) for boundary in self.recipe.boundaries]
-            drops = tf.add_n([tf.zeros(()), *passed])
-        rate = self.recipe.lr * tf.constant(self.recipe.factor, tf.float64) ** tf.cast(drops, tf.float64)
-        rate = tf.cast(rate, tf.float32)
-        if self.recipe.warmup_lr is None:
-            return rate
-        return tf.where(self._is_warming > 0, self.recipe.warmup_lr, rate)
-
-    def after_step(self, step, numbers):
-        if self.recipe.warmup_lr is None:
-            return
-        total = self._error_sum + (1 - numbers["top1"])
-        is_full = tf.equal((step + 1) % _WARMUP_WINDOW, 0)
-        ends = is_full & (total / _WARMUP_WINDOW < self.recipe.warmup_error)
-        self._is_warming.assign(tf.where(ends, 0.0, self._is_warming))
-        self._error_sum.assign(tf.where(is_full, 0.0, total))
-
-    def after_evaluation(self, value):
-        if not self._on_plateau:
-            return
-        drops, best, waited = (v.numpy() for v in (self._drops, self._best, self._waited))
-        if value >= best + self.recipe.min_improvement:
-            best, waited = value, 0
-        else:
-            waited += 1
-        if waited >= self.recipe.patience and drops < len(self.recipe.boundaries):
-            drops, waited = drops + 1, 0
-        for variable, new in zip((self._drops, self._best, self._waited), (drops, best, waited)):
-            variable.assign(new)
-
-    def marked_steps(self, total_steps):
-        recipe = self.recipe
-        start = (0, "start", recipe.lr)
-        if recipe.warmup_lr is not None:
-            label = f"start; then {recipe.lr:g}, once the training error is below {recipe.warmup_error:.0%}"
-            start = (0, label, recipe.warmup_lr)
-        if self._on_plateau:
-            plateaus = f"; {recipe.factor:g} times that on each of {len(recipe.boundaries)} plateaus"
-            return [(0, start[1] + plateaus, start[2])]
-        drops = [
-            (step, f"drop {number}", recipe.lr * recipe.factor**number)
-            for number, step in enumerate(recipe.boundaries, start=1)
-            if step < total_steps
-        ]
-        return [start, *drops, (total_steps - 1, "last step", recipe.lr * recipe.factor ** len(drops))]
-
-
-@keras.saving.register_keras_serializable(package="trainers")
 class WarmUpRate(RecipeSchedule):
-    """`flags.optimization.WarmUp` at work: s counts updates from 1, so that the very first has lr / warmup_steps.
+    """`flags.schedules.WarmUp` at work: s counts updates from 1, so that the very first has lr / warmup_steps.
 
     The rate of update s is lr * (min(s, warmup_steps) / warmup_steps - clip((s - cooldown) / cooldown, 0, 1)), never
     below 0, in float64. After `second_pass_step` updates s counts anew and `second_pass_factor` multiplies the rate.
@@ -263,7 +159,7 @@ class WarmUpRate(RecipeSchedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class InverseSquareRootRate(RecipeSchedule):
-    """`flags.optimization.InverseSquareRoot` at work; computed in float64."""
+    """`flags.schedules.InverseSquareRoot` at work; computed in float64."""
 
     kind = InverseSquareRoot
 
@@ -280,7 +176,7 @@ class InverseSquareRootRate(RecipeSchedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class WarmUpInverseSquareRootRate(RecipeSchedule):
-    """`flags.optimization.WarmUpInverseSquareRoot` at work; computed in float64."""
+    """`flags.schedules.WarmUpInverseSquareRoot` at work; computed in float64."""
 
     kind = WarmUpInverseSquareRoot
 
@@ -296,44 +192,50 @@ class WarmUpInverseSquareRootRate(RecipeSchedule):
 
 
 @keras.saving.register_keras_serializable(package="trainers")
-class DynamicDropRate(RecipeSchedule):
-    """`flags.optimization.DynamicDrop` at work, by the losses that `after_step` tells."""
+class ConstantRate(RecipeSchedule):
+    """`flags.schedules.Constant` at work."""
 
-    kind = DynamicDrop
-
-    def __init__(self, recipe: DynamicDrop):
-        super().__init__(recipe)
-        self._loss_sum = _variable(0.0, "loss_sum")
-        self._best = _variable(math.inf, "best")
-        self._waited = _variable(0.0, "waited")  # updates since the best, or since the last drop
-        self._drops = _variable(0.0, "drops")
-
-    @property
-    def variables(self) -> list[tf.Variable]:
-        return [self._loss_sum, self._best, self._waited, self._drops]
+    kind = Constant
 
     def __call__(self, step):
-        factor = tf.constant(self.recipe.factor, tf.float64) ** tf.cast(self._drops, tf.float64)
-        return tf.cast(self.recipe.lr * factor, tf.float32)
-
-    def after_step(self, step, numbers):
-        window = self.recipe.window
-        total = self._loss_sum + numbers["loss"]
-        mean = total / window
-        is_full = tf.equal((step + 1) % window, 0)
-        improves = is_full & (mean < self._best)
-        waited = tf.where(improves, 0.0, tf.where(is_full, self._waited + window, self._waited))
-        drops = is_full & (waited >= self.recipe.patience)
-        self._loss_sum.assign(tf.where(is_full, 0.0, total))
-        self._best.assign(tf.where(improves, mean, self._best))
-        self._waited.assign(tf.where(drops, 0.0, waited))
-        self._drops.assign_add(tf.cast(drops, tf.float32))
+        return tf.constant(self.recipe.lr, tf.float32)
 
     def marked_steps(self, total_steps):
-        recipe = self.recipe
-        label = f"start; {recipe.factor:g} times that whenever {recipe.patience:,} updates have not lowered the loss"
-        return [(0, label, recipe.lr)]
+        return [(0, "throughout", self.recipe.lr)]
 
 
-def _variable(value: float, name: str) -> tf.Variable:
-    return tf.Variable(value, trainable=False, dtype=tf.float32, name=name)
+@keras.saving.register_keras_serializable(package="trainers")
+class CosineRate(RecipeSchedule):
+    """`flags.schedules.Cosine` at work; computed in float64.
+
+    Args:
+        total_steps: of the run; the last of them has final_factor * lr.
+    """
+
+    kind = Cosine
+
+    def __init__(self, recipe: Cosine, total_steps: int):
+        super().__init__(recipe)
+        self.total_steps = total_steps
+
+    def __call__(self, step):
+        """The rate of the update that follows `step` updates; float32 []."""
+        recipe, update = self.recipe, tf.cast(step, tf.float64) + 1
+        length = max(1, self.total_steps - recipe.warmup_steps)
+        done = tf.clip_by_value((update - recipe.warmup_steps) / length, 0, 1)
+        cosine = recipe.final_factor + (1 - recipe.final_factor) * (1 + tf.cos(math.pi * done)) / 2
+        return tf.cast(recipe.lr * tf.minimum(update / recipe.warmup_steps, 1) * cosine, tf.float32)
+
+    def marked_steps(self, total_steps):
+        """Start, end of warm-up, middle, last step."""
+        middle = (self.recipe.warmup_steps + total_steps) // 2
+        marks = {
+            middle: "halfway",
+            self.recipe.warmup_steps - 1: "end of warm-up",
+            total_steps - 1: "last step",
+            0: "start",
+        }
+        return [(step, label, float(self(step))) for step, label in sorted(marks.items()) if step < total_steps]
+
+    def get_config(self):
+        return super().get_config() | {"total_steps": self.total_steps}

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from flags import overrides
+from flags import catalog, folders, overrides
 from flags.errors import UserError
 from flags.recipe import Experiment
 from trainers.run.files import write_bytes, write_json, write_text
@@ -48,7 +48,7 @@ class RunFolder:
         return locked(self.path)
 
     def holds(self, recipe: Experiment, settings: Mapping[str, Any]) -> bool:
-        """Whether a run of this recipe is already here, to go on with.
+        """Whether a run of this recipe is already here, to be resumed.
 
         Args:
             settings: besides the recipe, what decides a run's numbers: data, seed, precision.
@@ -56,29 +56,17 @@ class RunFolder:
         Raises:
             UserError: another recipe is in the folder; the message shows the difference.
         """
-        before = self.read_config()
-        if before is None:
+        config = folders.read_config(self.path)
+        if config is None:
             return False
-        compared = {name: value for name, value in settings.items() if name != "overrides"}  # they show in the recipe
-        old = {**{name: before.get(name) for name in compared}, **before["recipe"]}
-        different = overrides.difference(old, {**compared, **overrides.flatten(recipe)})
+        own = overrides.flatten(catalog.variant(catalog.get(recipe.name), settings["data"]))
+        different = folders.differences(config, settings, overrides.flatten(recipe), own)
         if different:
             raise UserError(
                 f"--model_dir={self.path} holds a run with another recipe: {'; '.join(different)}. "
                 "Name another --model_dir, or give the flags of the run that is there."
             )
         return True
-
-    def read_config(self) -> dict | None:
-        """What `config.json` says; None if there is none."""
-        try:
-            config = json.loads(self.config.read_text())
-            config["recipe"].items()
-            return config
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{self.config}: not the config of a run ({error}). Name another --model_dir.") from error
 
     def claim(self, recipe: Experiment, settings: Mapping[str, Any]) -> None:
         """Writes `config.json`: from now on this folder belongs to a run of `recipe`."""

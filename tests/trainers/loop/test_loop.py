@@ -6,12 +6,13 @@ import pytest
 import tensorflow as tf
 
 import tf_models
-from flags.recipe import Train
+from flags.training import Train
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.noise import Dropout
 from trainers.loop.evaluation import EvalLoop
 from trainers.loop.state import TrainState
-from trainers.loop.training import TrainLoop, is_decayed
+from trainers.loop.training import TrainLoop
+from trainers.optimizers.decay import decayed
 from trainers.optimizers.loss_scale import LossScale
 from trainers.optimizers.rmsprop import RMSPropTF1
 from trainers.optimizers.schedules import Schedule
@@ -192,8 +193,11 @@ def test_weight_decay_equals_the_l2_term_in_the_loss():
     assert_close([w.numpy() for w in state.model.weights], [w.numpy() for w in reference.model.weights])
 
 
-def decayed_weights(decayed):
-    return {"/".join(v.path.split("/")[-2:]): is_decayed(v, decayed) for v in tiny_efficientnet().trainable_variables}
+def decayed_weights(rule):
+    model = tiny_efficientnet()
+    return {
+        "/".join(v.path.split("/")[-2:]): is_in for v, is_in in zip(model.trainable_variables, decayed(model, rule))
+    }
 
 
 def test_weight_decay_outside_batch_norm_takes_biases():

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from flags.recipe import Train
+from flags.training import Train
 from trainers.loop.windows import Calls, Evaluations, RunLength, Window
 
 RUN = RunLength(total=100, per_epoch=10.0)

@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from flags.optimization import DynamicDrop
-from trainers.optimizers.schedules import build_schedule
+from flags.schedules import DynamicDrop
+from trainers.optimizers import build_schedule
 
 
 def schedule_of(recipe):
-    return build_schedule(recipe, global_batch=128, steps_per_epoch=391)
+    return build_schedule(recipe, global_batch=128, steps_per_epoch=391, total_steps=10_000)
 
 
 def rates_over(losses, **settings):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from flags.optimization import InverseSquareRoot, WarmUpInverseSquareRoot
-from trainers.optimizers.schedules import build_schedule
+from flags.schedules import InverseSquareRoot, WarmUpInverseSquareRoot
+from trainers.optimizers import build_schedule
 
 
 def schedule_of(recipe):
-    return build_schedule(recipe, global_batch=128, steps_per_epoch=390.6)
+    return build_schedule(recipe, global_batch=128, steps_per_epoch=390.6, total_steps=10_000)
 
 
 def rates(schedule, steps):
@@ -46,7 +46,7 @@ def test_a_period_of_one_falls_at_every_step():
 
 def test_the_rate_does_not_follow_batch_and_epoch():
     recipe = InverseSquareRoot(lr=0.1)
-    other = build_schedule(recipe, global_batch=64, steps_per_epoch=7)
+    other = build_schedule(recipe, global_batch=64, steps_per_epoch=7, total_steps=10_000)
     assert rates(other, [0, 512, 5000]) == rates(schedule_of(recipe), [0, 512, 5000])
 
 

@@ -8,22 +8,17 @@ import keras
 import pytest
 import tensorflow as tf
 
-from flags.optimization import (
-    DynamicDrop,
-    Exponential,
-    InverseSquareRoot,
-    Stepwise,
-    WarmUp,
-    WarmUpInverseSquareRoot,
-)
-from trainers.optimizers.schedules import build_schedule
+from flags.schedules import DynamicDrop, Exponential, InverseSquareRoot, Stepwise, WarmUp, WarmUpInverseSquareRoot
+from trainers.optimizers import build_schedule
 
 IMAGENET = 1_281_167
 RECIPE = Exponential(lr_per_256=0.016, decay_rate=0.97, decay_epochs=2.4, warmup_epochs=5)
 
 
 def imagenet_schedule(global_batch, recipe=RECIPE):
-    return build_schedule(recipe, global_batch=global_batch, steps_per_epoch=IMAGENET / global_batch)
+    return build_schedule(
+        recipe, global_batch=global_batch, steps_per_epoch=IMAGENET / global_batch, total_steps=10_000
+    )
 
 
 def test_warm_up_is_a_straight_line_from_zero():
@@ -36,7 +31,7 @@ def test_warm_up_is_a_straight_line_from_zero():
 
 def test_a_warm_up_of_a_whole_number_of_steps_is_not_cut_by_rounding():
     recipe = Exponential(lr_per_256=1, decay_rate=0.5, decay_epochs=2, warmup_epochs=0.29)
-    assert build_schedule(recipe, global_batch=256, steps_per_epoch=100).warmup_steps == 29
+    assert build_schedule(recipe, global_batch=256, steps_per_epoch=100, total_steps=10_000).warmup_steps == 29
 
 
 def test_rate_jumps_to_the_decayed_value_where_the_warm_up_ends():
@@ -59,7 +54,9 @@ def test_last_rate_at_batch_4096_is_the_one_the_recipe_states():
 @pytest.mark.parametrize("examples, global_batch", [(IMAGENET, 4096), (IMAGENET, 2048), (4000, 64), (312 * 4096, 4096)])
 def test_every_staircase_boundary_falls_on_the_exact_step(examples, global_batch):
     recipe = Exponential(lr_per_256=1, decay_rate=0.5, decay_epochs=2.4, warmup_epochs=0)
-    schedule = build_schedule(recipe, global_batch=global_batch, steps_per_epoch=examples / global_batch)
+    schedule = build_schedule(
+        recipe, global_batch=global_batch, steps_per_epoch=examples / global_batch, total_steps=10_000
+    )
     decay_steps = fractions.Fraction(12, 5) * fractions.Fraction(examples, global_batch)
     boundaries = [math.ceil(decays * decay_steps) for decays in range(1, 120)]
     for decays, step in enumerate(boundaries, start=1):
@@ -82,7 +79,7 @@ def test_staircase_equals_tensorflow_1s_exponential_decay():
 
 def test_without_staircase_the_rate_falls_at_every_step():
     recipe = Exponential(lr_per_256=1, decay_rate=0.5, decay_epochs=2, warmup_epochs=0, staircase=False)
-    schedule = build_schedule(recipe, global_batch=256, steps_per_epoch=10)
+    schedule = build_schedule(recipe, global_batch=256, steps_per_epoch=10, total_steps=10_000)
     for step in (0, 1, 13, 40):
         assert float(schedule(step)) == pytest.approx(0.5 ** (step / 20))
 
@@ -95,7 +92,7 @@ def test_the_rate_grows_with_the_global_batch():
 
 def test_marked_steps_are_start_end_of_warm_up_each_decay_after_it_and_last():
     recipe = Exponential(lr_per_256=1, decay_rate=0.9, decay_epochs=2, warmup_epochs=5)
-    schedule = build_schedule(recipe, global_batch=256, steps_per_epoch=10)
+    schedule = build_schedule(recipe, global_batch=256, steps_per_epoch=10, total_steps=10_000)
     assert [mark[:2] for mark in schedule.marked_steps(95)] == [
         (0, "start"),
         (50, "end of warm-up"),
@@ -107,7 +104,7 @@ def test_marked_steps_are_start_end_of_warm_up_each_decay_after_it_and_last():
 
 def test_marked_steps_stay_within_a_run_that_ends_in_the_warm_up():
     recipe = Exponential(lr_per_256=1, decay_rate=0.9, decay_epochs=2, warmup_epochs=5)
-    schedule = build_schedule(recipe, global_batch=256, steps_per_epoch=10)
+    schedule = build_schedule(recipe, global_batch=256, steps_per_epoch=10, total_steps=10_000)
     assert [mark[:2] for mark in schedule.marked_steps(30)] == [(0, "start"), (29, "last step")]
 
 
@@ -124,7 +121,7 @@ every_schedule = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES
 
 
 def schedule_of(recipe):
-    return build_schedule(recipe, global_batch=256, steps_per_epoch=10, second_pass_step=50)
+    return build_schedule(recipe, global_batch=256, steps_per_epoch=10, total_steps=10_000, second_pass_step=50)
 
 
 @every_schedule

@@ -3,13 +3,16 @@
 import pytest
 import tensorflow as tf
 
-from flags.optimization import Stepwise
-from trainers.optimizers.schedules import build_schedule
+from flags.schedules import Stepwise
+from trainers.optimizers import build_schedule
 
 
 def stepwise(**fields):
     return build_schedule(
-        Stepwise(**({"lr": 0.1, "boundaries": (32_000, 48_000)} | fields)), global_batch=128, steps_per_epoch=390.6
+        Stepwise(**({"lr": 0.1, "boundaries": (32_000, 48_000)} | fields)),
+        global_batch=128,
+        steps_per_epoch=390.6,
+        total_steps=64_000,
     )
 
 

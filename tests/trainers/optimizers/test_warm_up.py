@@ -5,15 +5,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from flags.optimization import WarmUp
-from trainers.optimizers.schedules import WarmUpRate, build_schedule
+from flags.schedules import WarmUp
+from trainers.optimizers import build_schedule
+from trainers.optimizers.schedules import WarmUpRate
 
 LR = 2e-3
 
 
 def warm_up(second_pass_step=None, **fields):
     recipe = WarmUp(**({"lr": LR, "warmup_steps": 800} | fields))
-    return build_schedule(recipe, global_batch=16, steps_per_epoch=5646, second_pass_step=second_pass_step)
+    return build_schedule(
+        recipe, global_batch=16, steps_per_epoch=5646, total_steps=9, second_pass_step=second_pass_step
+    )
 
 
 def rates(schedule, steps):

@@ -1,0 +1,109 @@
+"""Where runs are by default, and what their `config.json` says: the one reader of it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from flags import flag_table, overrides
+from flags.errors import UserError
+
+# Fields that recipes had before kinds of problems had only fields of their own -> what they did nothing at.
+RETIRED = {
+    "train.label_smoothing": 0.0,
+    "train.micro_batches": 1,
+    "train.batch_norm_batch": None,
+    "train.exact_bn_statistics": False,
+    "train.measure_fit": False,
+    "train.eval_batch": 512,
+}
+
+
+def default_folder(experiment: str, data: str) -> pathlib.Path:
+    return pathlib.Path("runs", experiment, data)
+
+
+def is_sweep(folder: pathlib.Path) -> bool:
+    """Whether the runs of a sweep are in a folder, each in one of its own."""
+    return (folder / "sweep.json").is_file()
+
+
+def read_config(folder: pathlib.Path) -> dict[str, Any] | None:
+    """What a run's `config.json` says; None if there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+        kinds = {"experiment": str, "overrides": list, "seed": int, "recipe": dict}
+        wrong = [name for name, kind in kinds.items() if not isinstance(config[name], kind)]
+        if wrong or config["data"] not in flag_table.DATA or not all(isinstance(x, str) for x in config["overrides"]):
+            raise ValueError(f"its {', '.join(wrong) or 'data or overrides'} cannot be right")
+        return config
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not the config of a run ({error!r}). Name another --model_dir.") from None
+
+
+def find_run(given: Mapping[str, Any], mode: str) -> pathlib.Path | None:
+    """The folder of the finished run that is meant; None if there is none, but the experiment is known."""
+    if "model_dir" in given:
+        folders = [pathlib.Path(given["model_dir"])]
+    elif "experiment" in given:
+        variants = flag_table.DATA if given.get("data", "auto") == "auto" else (given["data"],)
+        folders = [default_folder(given["experiment"], data) for data in variants]
+    else:
+        raise UserError(f"--mode={mode} needs a run: give --model_dir=DIR or --experiment=NAME.")
+    found = [folder for folder in folders if (folder / "config.json").is_file()]
+    if len(found) > 1:
+        names = " or ".join(f"--model_dir={folder}" for folder in found)
+        raise UserError(f"--mode={mode}: {given['experiment']} has {len(found)} runs. Name one: {names}.")
+    if not found and "experiment" not in given:
+        raise UserError(f"--model_dir={folders[0]}: no run is there (no config.json). Name the folder of a run.")
+    return found[0] if found else None
+
+
+def with_run(given: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    """Adds what the finished run's `config.json` says to what was given; --set comes after the run's own."""
+    folder = find_run(given, mode)
+    if folder is None:
+        return dict(given)
+    config = read_config(folder)
+    for name in ("experiment", "data"):
+        if given.get(name, config[name]) not in (config[name], "auto"):
+            raise UserError(
+                f"--{name}={given[name]}: the run in {folder} has --{name}={config[name]}. "
+                f"Leave --{name} out, or name another --model_dir."
+            )
+    settings = {"experiment": config["experiment"], "data": config["data"], "model_dir": str(folder)}
+    overridden = [*config["overrides"], *given.get("set", ())]
+    return {"seed": config["seed"], **given, **settings, "set": overridden}
+
+
+def differences(
+    config: Mapping[str, Any], settings: Mapping[str, Any], recipe: Mapping[str, Any], own: Mapping[str, Any]
+) -> list[str]:
+    """A line for everything in which a run differs from the one that a `config.json` describes.
+
+    A file of an older version still compares: fields that are gone count only where they did something, and fields that
+    are new have the experiment's own values.
+
+    Args:
+        settings: besides the recipe, what decides a run's numbers: data, seed, precision.
+        recipe: the new run's, flat.
+        own: the experiment's, flat, before --set.
+    """
+    compared = {name: value for name, value in settings.items() if name != "overrides"}  # they show in the recipe
+    before = {path: value for path, value in config["recipe"].items() if _counts(path, value, recipe)}
+    new = {"init.path": config.get("init_from"), **{path: own.get(path) for path in recipe if path not in before}}
+    old = {**{name: config.get(name) for name in compared}, **new, **before}
+    return overrides.difference(old, {**compared, **recipe})
+
+
+def _counts(path: str, value: Any, recipe: Mapping[str, Any]) -> bool:
+    return path in recipe or path not in RETIRED or value != RETIRED[path]
