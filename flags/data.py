@@ -81,11 +81,10 @@ class Images(Data):
         )
 
     def check(self, experiment: Experiment) -> None:
-        resolution = experiment.model.resolution
-        if self.test_protocol == "multi_scale" and min(self.test_scales) < resolution:
+        if self.test_protocol == "multi_scale" and min(self.test_scales) < experiment.model.resolution:
             raise UserError(
                 f"data.test_scales={','.join(map(str, self.test_scales))}: none must be below "
-                f"model.resolution={resolution}, the part of an image that the network sees at once"
+                f"model.resolution={experiment.model.resolution}, the part of an image that the network sees at once"
             )
 
 

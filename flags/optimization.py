@@ -123,7 +123,7 @@ class LeastSquares(Optimizer):
     The solution is that of least norm; with `weight_decay` l > 0 that of |y - Xw|^2 + l |w|^2.
     """
 
-    kind: ClassVar[str] = "least_squares"
+    kind: ClassVar[str] = "closed_form"
 
     def check(self, experiment: Experiment) -> None:
         require(

@@ -6,6 +6,7 @@ MODULES = (
     "efficientnet",
     "sha_rnn",
     "double_descent",
+    "double_descent_mlp",
     "double_descent_translation",
     "double_descent_features",
 )

@@ -64,7 +64,7 @@ CONSTANT = Stepwise(lr=1e-4, boundaries=())
 INVERSE_SQUARE_ROOT = InverseSquareRoot(lr=0.1, period=512)
 
 
-def _images(name: str, *, noise: float = 0.0, augmented: bool = True, num_train: int | None = None) -> SmallImages:
+def images(name: str, *, noise: float = 0.0, augmented: bool = True, num_train: int | None = None) -> SmallImages:
     return SmallImages(
         name=name,
         train_split="train",
@@ -81,7 +81,7 @@ def _images(name: str, *, noise: float = 0.0, augmented: bool = True, num_train:
     )
 
 
-def _train(*, epochs: int | None = None, steps: int | None = None) -> InMemoryTrain:
+def trained_for(*, epochs: int | None = None, steps: int | None = None) -> InMemoryTrain:
     return InMemoryTrain(
         global_batch=128,
         epochs=epochs,
@@ -95,12 +95,12 @@ def _train(*, epochs: int | None = None, steps: int | None = None) -> InMemoryTr
     )
 
 
-ADAM_4000_EPOCHS = {"optimizer": ADAM, "schedule": CONSTANT, "train": _train(epochs=4_000)}
-SGD_500K_STEPS = {"optimizer": SGD, "schedule": INVERSE_SQUARE_ROOT, "train": _train(steps=500_000)}
-SGD_1M_STEPS = {"optimizer": SGD, "schedule": INVERSE_SQUARE_ROOT, "train": _train(steps=1_000_000)}
+ADAM_4000_EPOCHS = {"optimizer": ADAM, "schedule": CONSTANT, "train": trained_for(epochs=4_000)}
+SGD_500K_STEPS = {"optimizer": SGD, "schedule": INVERSE_SQUARE_ROOT, "train": trained_for(steps=500_000)}
+SGD_1M_STEPS = {"optimizer": SGD, "schedule": INVERSE_SQUARE_ROOT, "train": trained_for(steps=1_000_000)}
 
 
-def _experiment(
+def add_experiment(
     name: str,
     network: str,
     row: str,
@@ -152,12 +152,12 @@ SAMPLE_NOISES = {"data.label_noise": (0.0, 0.2, 0.4)}
 
 # Model-wise
 
-_experiment(
+add_experiment(
     "dd_resnet18_cifar10_noise15",
     "preact_resnet18",
     "Figures 1 and 2",
     "ResNet-18 on CIFAR-10 with 15 % label noise, over width and epochs",
-    data=_images("cifar10", noise=0.15),
+    data=images("cifar10", noise=0.15),
     sweep={"model.k": WIDTHS},
     seeds=5,
     sample=RESNET_SAMPLE | ADAM_SAMPLE,
@@ -165,93 +165,93 @@ _experiment(
     sample_seeds=3,
     **ADAM_4000_EPOCHS,
 )
-_experiment(
+add_experiment(
     "dd_resnet18_cifar100",
     "preact_resnet18",
     "Figures 4a and 19",
     "ResNet-18 on CIFAR-100 over width, at three rates of label noise",
-    data=_images("cifar100"),
+    data=images("cifar100"),
     sweep={**NOISES, "model.k": WIDTHS},
     sample=RESNET_SAMPLE | ADAM_SAMPLE,
     sample_sweep={**SAMPLE_NOISES, **RESNET_SAMPLE_WIDTHS},
     **ADAM_4000_EPOCHS,
 )
-_experiment(
+add_experiment(
     "dd_resnet18_cifar10",
     "preact_resnet18",
     "Figure 4b",
     "ResNet-18 on CIFAR-10 over width, at five rates of label noise",
-    data=_images("cifar10"),
+    data=images("cifar10"),
     sweep={"data.label_noise": (0.0, 0.05, 0.10, 0.15, 0.20), "model.k": WIDTHS},
     sample=RESNET_SAMPLE | ADAM_SAMPLE,
     sample_sweep={**SAMPLE_NOISES, **RESNET_SAMPLE_WIDTHS},
     **ADAM_4000_EPOCHS,
 )
-_experiment(
+add_experiment(
     "dd_cnn5_cifar10",
     "cnn5",
     "Figures 5a and 6, SGD",
     "5-layer CNN on CIFAR-10 over width, not augmented, at three rates of label noise",
-    data=_images("cifar10", augmented=False),
+    data=images("cifar10", augmented=False),
     sweep={**NOISES, "model.k": (*WIDTHS, 128)},
     sample=CNN_SAMPLE,
     sample_sweep={"data.label_noise": (0.2, 0.4), **SAMPLE_WIDTHS},
     **SGD_500K_STEPS,
 )
-_experiment(
+add_experiment(
     "dd_cnn5_cifar10_augmented",
     "cnn5",
     "Figures 5b, 25 and 27",
     "5-layer CNN on CIFAR-10 over width, augmented, at three rates of label noise",
-    data=_images("cifar10"),
+    data=images("cifar10"),
     sweep={**NOISES, "model.k": CNN_NOISY_WIDTHS},
     sample=CNN_SAMPLE,
     sample_sweep={**SAMPLE_NOISES, **SAMPLE_WIDTHS},
     deviations=("The released widths differ a little from rate to rate; here all three have those of 10 %.",),
     **SGD_500K_STEPS,
 )
-_experiment(
+add_experiment(
     "dd_cnn5_cifar10_adam",
     "cnn5",
     "Figure 6, Adam",
     "5-layer CNN on CIFAR-10 over width, clean labels, Adam in place of SGD",
-    data=_images("cifar10", augmented=False),
+    data=images("cifar10", augmented=False),
     sweep={"model.k": (*WIDTHS, 128)},
     sample=CNN_SAMPLE | ADAM_SAMPLE,
     sample_sweep=SAMPLE_WIDTHS,
     sample_seeds=3,
     **ADAM_4000_EPOCHS,
 )
-_experiment(
+add_experiment(
     "dd_cnn5_cifar100",
     "cnn5",
     "Figures 7 and 20",
     "5-layer CNN on CIFAR-100 over width, clean labels, not augmented, a million steps",
-    data=_images("cifar100", augmented=False),
+    data=images("cifar100", augmented=False),
     sweep={"model.k": WIDTHS},
     seeds=5,
     sample=CNN_SAMPLE,
     sample_sweep=SAMPLE_WIDTHS,
     **SGD_1M_STEPS,
 )
-_experiment(
+add_experiment(
     "dd_cnn5_cifar10_weight_decay",
     "cnn5",
     "Figure 21",
     "5-layer CNN on CIFAR-10 with 10 % label noise over width, at three rates of weight decay",
-    data=_images("cifar10", noise=0.10),
+    data=images("cifar10", noise=0.10),
     sweep={"optimizer.weight_decay": (0.0, 1e-4, 5e-4), "model.k": CNN_CLEAN_WIDTHS},
     sample=CNN_SAMPLE,
     sample_sweep={"optimizer.weight_decay": (0.0, 1e-4, 5e-4), **SAMPLE_WIDTHS},
     deviations=("10 % label noise, as in the figure; a table of the appendix says 20 %.",),
     **SGD_500K_STEPS,
 )
-_experiment(
+add_experiment(
     "dd_cnn5_cifar10_ensemble",
     "cnn5",
     "Figure 29",
     "five 5-layer CNNs on CIFAR-10, clean labels, not augmented, and their plurality vote",
-    data=_images("cifar10", augmented=False),
+    data=images("cifar10", augmented=False),
     sweep={"model.k": WIDTHS},
     seeds=5,
     sample=CNN_SAMPLE,
@@ -259,12 +259,12 @@ _experiment(
     sample_seeds=5,
     **SGD_500K_STEPS,
 )
-_experiment(
+add_experiment(
     "dd_resnet18_cifar10_ensemble",
     "preact_resnet18",
     "Figure 28",
     "five ResNet-18 on CIFAR-10, each with its own 15 % of wrong labels, and their plurality vote",
-    data=_images("cifar10", noise=0.15),
+    data=images("cifar10", noise=0.15),
     sweep={"model.k": WIDTHS},
     seeds=5,
     sample=RESNET_SAMPLE | ADAM_SAMPLE,
@@ -275,12 +275,12 @@ _experiment(
 
 # Epoch-wise
 
-_experiment(
+add_experiment(
     "dd_resnet18_cifar10_noise20",
     "preact_resnet18",
     "Figure 9",
     "ResNet-18 of three widths on CIFAR-10 with 20 % label noise, over epochs",
-    data=_images("cifar10", noise=0.20),
+    data=images("cifar10", noise=0.20),
     numbers={"top1": 1 - 0.1963},  # of width 64, at the end; from the authors' released arrays
     sweep={"model.k": (3, 12, 64)},
     sample=RESNET_SAMPLE | ADAM_SAMPLE,
@@ -288,24 +288,24 @@ _experiment(
     **ADAM_4000_EPOCHS,
 )
 for _figure, _data, _title in (("10a", "cifar10", "CIFAR-10"), ("10b", "cifar100", "CIFAR-100")):
-    _experiment(
+    add_experiment(
         f"dd_resnet18_{_data}_epochs",
         "preact_resnet18",
         f"Figure {_figure}",
         f"ResNet-18 on {_title} over epochs, at three rates of label noise",
-        data=_images(_data),
+        data=images(_data),
         sweep=NOISES,
         sample=RESNET_SAMPLE | ADAM_SAMPLE,
         sample_sweep=SAMPLE_NOISES,
         **ADAM_4000_EPOCHS,
     )
-_experiment(
+add_experiment(
     "dd_cnn5_cifar10_epochs",
     "cnn5",
     "Figure 10c",
     "5-layer CNN on CIFAR-10 over epochs, at three rates of label noise",
     k=128,
-    data=_images("cifar10"),
+    data=images("cifar10"),
     sweep=NOISES,
     sample=CNN_SAMPLE | {"model.k": 16, "data.num_train": 2_000, "data.crop": "none"},
     sample_sweep={**SAMPLE_NOISES, "model.k": (2, 6, 16)},
@@ -317,24 +317,24 @@ _experiment(
 # Sample-wise
 
 for _percent in (10, 20):
-    _experiment(
+    add_experiment(
         f"dd_cnn5_cifar10_samples_noise{_percent}",
         "cnn5",
         f"Figure 11a, {_percent} %",
         f"5-layer CNN on parts of CIFAR-10 with {_percent} % label noise, over width",
-        data=_images("cifar10", noise=_percent / 100),
+        data=images("cifar10", noise=_percent / 100),
         sweep={"data.num_train": (12_500, 25_000, 50_000), "model.k": WIDTHS},
         seeds=5,
         sample=CNN_SAMPLE,
         sample_sweep={"data.num_train": (500, 1_000, 2_000, 4_000), **SAMPLE_WIDTHS},
         **SGD_500K_STEPS,
     )
-_experiment(
+add_experiment(
     "dd_cnn5_cifar10_width_by_samples",
     "cnn5",
     "Figure 12",
     "5-layer CNN on CIFAR-10 with 20 % label noise, over width and the number of examples",
-    data=_images("cifar10", noise=0.20),
+    data=images("cifar10", noise=0.20),
     sweep={"data.num_train": GRID_SAMPLES, "model.k": GRID_WIDTHS},
     sample=CNN_SAMPLE,
     sample_sweep={"data.num_train": (250, 500, 1_000, 2_000, 4_000), **SAMPLE_WIDTHS},
@@ -361,15 +361,15 @@ FACTOR_OPEN = (
 for _optimizer, (_figure, _recipe, _constant, _falling) in OPTIMIZERS.items():
     for _schedule, _make in SCHEDULES.items():
         _rates = _constant if _schedule == "constant" else _falling
-        _experiment(
+        add_experiment(
             f"dd_resnet18_cifar10_{_optimizer}_{_schedule}",
             "preact_resnet18",
             f"Figure {_figure}, {_schedule.replace('_', ' ')}",
             f"ResNet-18 on CIFAR-10 with 20 % label noise, {_optimizer}, {_schedule.replace('_', ' ')} rate",
-            data=_images("cifar10", noise=0.20),
+            data=images("cifar10", noise=0.20),
             optimizer=_recipe,
             schedule=_make(_rates[0]),
-            train=_train(steps=1_000_000),
+            train=trained_for(steps=1_000_000),
             sweep={"schedule.lr": _rates},
             sample=RESNET_SAMPLE | (DROPS_SOON if _schedule == "dynamic_drop" else {}),
             sample_sweep={"schedule.lr": _rates},
@@ -384,61 +384,15 @@ COMPARED = {  # figure -> its experiments -> what they are called in it
         for optimizer, (figure, *_) in OPTIMIZERS.items()
     },
 }
-_experiment(
+add_experiment(
     "dd_resnet18_cifar10_weight_decay",
     "preact_resnet18",
     "Figure 22",
     "ResNet-18 on CIFAR-10 with 20 % label noise, over weight decay and epochs",
-    data=_images("cifar10", noise=0.20),
+    data=images("cifar10", noise=0.20),
     sweep={"optimizer.weight_decay": (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)},
     sample=RESNET_SAMPLE,
     sample_sweep={"optimizer.weight_decay": (0.0, 1e-4, 1e-3, 1e-2, 0.1)},
     deviations=("The paper's values of weight decay from 0 to 0.1 are not known.",),
     **SGD_500K_STEPS,
-)
-
-# Not in the paper: the smallest trained network that shows the curve
-
-MLP_GRID = {
-    "data.label_noise": (0.2, 0.4),
-    "model.k": (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64, 100, 160),
-}
-EMC_WIDTHS = {"model.k": (1, 2, 3, 4, 6, 8, 12, 16)}
-MLP = {
-    "resolution": 28,
-    "data": dataclasses.replace(
-        _images("mnist", noise=0.20, augmented=False, num_train=4_000),
-        channels=1,
-        mean=(0.0,),
-        stddev=(255.0,),
-    ),
-    "optimizer": ADAM,
-    "schedule": Stepwise(lr=4e-3, boundaries=()),
-    "train": dataclasses.replace(_train(steps=2_500), global_batch=4_000, eval_batch=4_000),
-    "seeds": 3,
-    "sample": {"data.name": "digits"},
-    "sample_seeds": 3,
-    "pixels": "Pixels are scaled to 0..1: where black is -1 narrow networks learn nothing at this rate.",
-    "sample_deviations": (
-        "Sample: 4,000 of the 5,000 digits that a package carries, 400 a class, not of all of MNIST.",
-    ),
-}
-_experiment(
-    "dd_mlp_mnist",
-    "mlp",
-    "no figure in the paper; the smallest network that shows Figure 1",
-    "one hidden layer on 4,000 digits over width, every step on all of them",
-    sweep=MLP_GRID,
-    sample_sweep=MLP_GRID,
-    **MLP,
-)
-_experiment(
-    "dd_mlp_mnist_emc",
-    "mlp",
-    "no figure in the paper; the effective model complexity of section 2, measured",
-    "how many digits one hidden layer fits, by its width, and the test error at 4,000 digits over that",
-    sweep=EMC_WIDTHS,
-    sample_sweep=EMC_WIDTHS,
-    ladder=Ladder(first=125, last=4_000, at=4_000),
-    **MLP,
 )

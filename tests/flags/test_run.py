@@ -19,10 +19,17 @@ def parse(*arguments):
 
 
 def write_config(folder, **changes) -> pathlib.Path:
-    config = {"experiment": "effnet_b1", "data": "sample", "overrides": ["train.steps=7"], "seed": 3, **changes}
+    config = {
+        "experiment": "effnet_b1",
+        "data": "sample",
+        "overrides": ["train.steps=7"],
+        "seed": 3,
+        "recipe": {},
+        **changes,
+    }
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config | changes))
     return folder
 
 

@@ -26,7 +26,7 @@ OWN = (
 )
 GROUPS = {"Images", "SmallImages", "Text", "Sentences", "LinearData"}
 FOLDERS = ("trainers.tasks.images", "trainers.tasks.text", "trainers.tasks.translation", "trainers.tasks.regression")
-PAPERS = ("flags.papers.", "trainers.figures.resnet", "trainers.figures.sha_rnn", "trainers.figures.double_descent")
+PAPERS = (*(f"flags.papers.{name}" for name in MODULES), *(f"trainers.figures.{name}" for name in MODULES))
 AUTHORS = ("Nakkiran", "Merity", "Tan & Le", "He, Zhang")
 
 
@@ -48,20 +48,26 @@ def docstrings(tree):
     }
 
 
+def annotations(tree):
+    """The nodes of type hints, which decide nothing."""
+    hints = [getattr(node, "annotation", None) for node in ast.walk(tree)]
+    hints += [getattr(node, "returns", None) for node in ast.walk(tree)]
+    return {id(part) for hint in hints if hint is not None for part in ast.walk(hint)}
+
+
 def named(path):
     """What a file says of kinds or papers, with line numbers."""
     tree = ast.parse((ROOT / path).read_text())
-    documentation = docstrings(tree)
+    documentation, hints = docstrings(tree), annotations(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
             if node.value in tasks.TASKS or any(author in node.value for author in AUTHORS):
                 yield node.lineno, node.value
-        elif isinstance(node, ast.Name) and node.id in GROUPS:
+        elif isinstance(node, ast.Name) and node.id in GROUPS and id(node) not in hints:
             yield node.lineno, node.id
         elif isinstance(node, ast.ImportFrom) and node.module:
             modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            if any(module.startswith((*FOLDERS, *PAPERS)) for module in modules):
-                yield node.lineno, node.module
+            yield from ((node.lineno, module) for module in modules if module.startswith((*FOLDERS, *PAPERS)))
         elif isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names if alias.name.startswith((*FOLDERS, *PAPERS)))
 

@@ -241,7 +241,7 @@ def message_of(mistake_of, flag, name="sha_rnn_enwik8"):
         ("model.softmax_splits=300,200", ["model.softmax_splits=(300, 200)", "larger"]),
         ("model.name=plain_lstm", ["one of sha_rnn"]),
         ("optimizer.decayed=kernels", ["one of all"]),
-        ("train.micro_batches=2", ["train.micro_batches=2", "data.segment_length"]),
+        ("train.micro_batches=2", ["train.micro_batches=2", "no such field"]),
         ("train.steps=100", ["train.steps=100", "schedule.second_pass_epochs=0"]),
         ("train.epochs=3", ["train.epochs=3", "schedule.second_pass_epochs=0"]),
         ("data.test_protocol=ten_crop", ["no such field"]),

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tf_models
-from flags.training import Train
+from flags.training import StreamedTrain
 from tf_models.layers.batch_norm import BatchNormalization
 from tf_models.layers.noise import Dropout
 from trainers.loop.evaluation import EvalLoop
@@ -64,7 +64,7 @@ def make(strategy, build=small_network, weight_decay=0.0, average=False, loss_sc
             average=WeightAverage([*model.trainable_weights, *model.non_trainable_weights], 0.9) if average else None,
             loss_scale=loss_scale() if loss_scale else None,
         )
-    train = Train(**(RECIPE | recipe))
+    train = StreamedTrain(**(RECIPE | recipe))
     return TrainLoop(
         strategy=strategy, task=Task(), state=state, recipe=train, weight_decay=weight_decay, seed=3
     ), state
