@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from trainers.figures import reading
+from trainers.figures import predictions
 from trainers.figures.double_descent.frame import (
     SPLITS,
     Texts,
@@ -109,7 +109,7 @@ def _votes(points: Sequence[Group], path: str, name: str) -> Mapping[str, Sequen
 
 def vote_error(point: Group) -> float | None:
     """The test error in % of the plurality vote of a point's finished runs; None of fewer than two that kept theirs."""
-    kept = [found for record in point.finished if (found := reading.predictions(record.folder)) is not None]
+    kept = [found for record in point.finished if (found := predictions.read(record.folder)) is not None]
     if len(kept) < 2:
         return None
     classes = np.stack([found.classes for found in kept])  # [runs, examples]

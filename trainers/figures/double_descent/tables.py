@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from trainers.figures import reading
+from trainers.figures import predictions
 from trainers.figures.double_descent import emc
 from trainers.figures.double_descent.trials import (
     EXAMPLES,
@@ -218,7 +218,7 @@ def over_images(first: Group, second: Group) -> Difference | None:
     """The same, test image by test image, averaged over the seeds that have both; None without their predictions."""
     wrong = []
     for pair in _paired(first, second):
-        found = [reading.predictions(run.folder) for run in pair]
+        found = [predictions.read(run.folder) for run in pair]
         if None in found or len({len(each.labels) for each in found}) > 1:
             return None
         before, after = (100.0 * (each.classes != each.labels) for each in found)

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flags import overrides
+from flags import catalog, overrides
 from trainers.figures.records import Curve, Data, Group, Record, error_percent
 
+PAPER = ("double_descent", "double_descent_translation", "double_descent_features")  # modules of `flags.papers`
 WIDTHS = ("model.k", "model.d_model", "model.num_features")
 EXAMPLES, NOISE, DECAY, RATE = "data.num_train", "data.label_noise", "optimizer.weight_decay", "schedule.lr"
 ORDER = (*WIDTHS, EXAMPLES, NOISE, DECAY, RATE)  # of what varies; anything else comes after
@@ -158,7 +159,7 @@ def trials_of(groups: Sequence[Group]) -> list[Trials]:
     """The runs of the paper's experiments, and of others that are fitted and measured in its way."""
     found: dict[tuple, dict[str, list]] = {}
     for group in groups:
-        if "Nakkiran" in group.experiment.paper.citation or settings_of(group).get("train.measure_fit"):
+        if catalog.paper_of(group.name) in PAPER or settings_of(group).get("train.measure_fit"):
             recipe = {path: value for path, value in settings_of(group).items() if path not in REPETITIONS}
             points = found.setdefault((group.name, group.data), {})
             points.setdefault(json.dumps(recipe, sort_keys=True), []).extend(group.records)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from flags import catalog
+from trainers.figures.members import Member
 from trainers.figures.records import Data, Estimate, Group, Record
-from trainers.figures.sha_rnn.figures import (
-    Member,
+from trainers.figures.sha_rnn.attention import WEIGHTS, measured_run
+from trainers.figures.sha_rnn.models import (
     compressors_of,
     has_printed,
     is_papers,
@@ -42,7 +43,7 @@ def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
         yield _results(members, data)
         if compressors_of(members):
             yield _compressors(members, data)
-        yield from (_looks(member, data) for member in members if member.attentive)
+        yield from (_looks(member, data) for member in members if measured_run(member))
         if data == ENWIK8:
             yield _published()
 
@@ -148,7 +149,7 @@ def _compressors(members: Sequence[Member], data: Data) -> Table:
 
 
 def _looks(member: Member, data: Data) -> Table:
-    measured = member.attentive.attention_weights
+    measured = measured_run(member).measured[WEIGHTS.name]
     unit = measured["unit"]
     rows = [
         (layer["layer"], look["read"], look["weight"], look["back"], look["there"])
