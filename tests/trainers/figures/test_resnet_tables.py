@@ -33,7 +33,7 @@ def test_tables_say_that_a_sample_cannot_be_compared(write_run):
     found = tabulated(write_run("resnet20_cifar10", data="sample"))
     assert "not comparable" in found["table6_digits_sample"].caption
     assert cells_of(found["experiments"], "resnet20_cifar10")["data"] == "the embedded digits *"
-    assert found["experiments"].columns[4] == "top-1 error, %: paper"
+    assert found["experiments"].columns[4] == "top-1 error (%): paper"
 
 
 def test_both_kinds_of_batch_norm_statistics_are_shown(write_run):

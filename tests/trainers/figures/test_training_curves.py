@@ -30,8 +30,8 @@ def test_experiments_in_no_figure_of_a_paper_get_one_of_their_own(write_run):
 def test_every_experiment_has_a_row_with_its_last_training_error_and_changes(write_run):
     folder = write_run("effnet_b0", train={100: 60, 200: 40}, test={200: 30}, changes=("train.steps=200",))
     cells = cells_of(tabulated(folder)["experiments"], "effnet_b0")
-    assert cells["top-1 error, %: paper"] == "22.90"
-    assert cells["top-1 error, %: ours"] == "30.00"
-    assert cells["training error at the end, %"] == "40.00"
+    assert cells["top-1 error (%): paper"] == "22.90"
+    assert cells["top-1 error (%): ours"] == "30.00"
+    assert cells["top-1 error (%): training, at the end"] == "40.00"
     assert cells["changed"] == "train.steps=200"
-    assert cells["hours a run"] == "2.00"
+    assert cells["hours per run"] == "2.00"

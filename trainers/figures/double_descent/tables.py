@@ -26,6 +26,7 @@ from trainers.figures.double_descent.trials import (
     written,
 )
 from trainers.figures.records import Estimate, Group, Record, error_percent
+from trainers.figures.shown import shown
 from trainers.figures.tables import Cell, Table
 
 ERRORS = {  # column -> part of results.json, its field
@@ -99,7 +100,11 @@ def _measured(trials: Trials) -> Table:
         "test labels are clean.",
         columns=(*columns, "seeds"),
         rows=tuple(rows),
-        digits={column: 4 for quantity in OTHERS for column in (quantity, f"± ({quantity})")},
+        digits={
+            column: shown(name).digits
+            for quantity, (_, name) in quantities.items()
+            for column in (quantity, f"± ({quantity})")
+        },
     )
 
 

@@ -25,8 +25,8 @@ from trainers.figures.sha_rnn.models import (
     metric_of,
     place,
 )
+from trainers.figures.shown import shown
 from trainers.figures.style import GRAY, Drawing, KeyRow, NotDrawn
-from trainers.figures.tables import METRICS
 
 LINES = {"train": {"linewidth": 0.9}, "eval": {"linewidth": 2.0}}
 OF_LOSS = {  # metric -> from a loss in nats, and back
@@ -128,7 +128,7 @@ def _finish(
         box = axes.get_position()
         axes.set_position([box.x0, box.y0, box.width - TO_THE_RIGHT / figure.get_figwidth(), box.height])
     left, right = row
-    left.set_ylabel(METRICS[metric].label)
+    left.set_ylabel(shown(metric).label)
     right.tick_params(labelleft=False)
     loss = right.secondary_yaxis("right", functions=OF_LOSS[metric][::-1])
     loss.set_ylabel("loss (nats)")
@@ -151,7 +151,7 @@ def _label_lines(axes: Axes, values: Mapping[str, float]) -> None:
 
 def _draw_keys(keys: Sequence[Axes], members: Sequence[Member], metric: str) -> None:
     """Left what was logged at the end, right what was tested beside the paper's number."""
-    label, _, digits = METRICS[metric]
+    label, _, digits = shown(metric)
     to_metric = OF_LOSS[metric][0]
 
     def written(number) -> str:
@@ -180,7 +180,7 @@ def _foot(members: Sequence[Member], data: Data, dotted: str) -> str:
 
 
 def _caption(members: Sequence[Member], data: Data, metric: str, dotted: str) -> str:
-    label, unit = METRICS[metric].label, UNITS[metric]
+    label, unit = shown(metric).label, UNITS[metric]
     return "".join(
         (
             f"Training (thin) and validation (bold): {label} over the {unit} read, and over the time in "

@@ -17,7 +17,8 @@ from trainers.figures.sha_rnn.models import (
     place,
     title_of,
 )
-from trainers.figures.tables import METRICS, Cell, Table
+from trainers.figures.shown import shown
+from trainers.figures.tables import Cell, Table
 
 ENWIK8 = Data("enwik8", "paper")
 PAPER_ROWS = ("sha_lstm_enwik8", "sha_rnn_enwik8", "sha_rnn_enwik8_4head")  # of the paper's table on enwik8
@@ -50,7 +51,7 @@ def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
 
 def _results(members: Sequence[Member], data: Data) -> Table:
     metric = metric_of(members)
-    label, _, digits = METRICS[metric]
+    label, _, digits = shown(metric)
     test, author = f"test: {_ours(data)}", "test: the author's average"
     paper = "test: paper (enwik8)"
     digits_of = {"validation": digits, test: digits + 1, author: digits + 1, paper: digits}
