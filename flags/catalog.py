@@ -51,6 +51,12 @@ def get(name: str) -> Experiment:
     return _recipes[name]()
 
 
+def paper_of(name: str) -> str:
+    """Returns the module of `flags.papers` that registers an experiment: "resnet"."""
+    names()
+    return _modules[name].rpartition(".")[2]
+
+
 def by_paper() -> dict[str, list[Experiment]]:
     """Returns all experiments by their paper's citation."""
     groups: dict[str, list[Experiment]] = {}

@@ -1,7 +1,6 @@
 """What tests of the trainers share: two logical devices, and small data sets in TFDS's own format on disk."""
 
 import contextlib
-import functools
 import io
 import os
 
@@ -13,7 +12,6 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tests.trainers.figures import made_up_trials
 from trainers.data.sources import Source
 from trainers.tasks.images.data import ImageDataSet
 
@@ -148,15 +146,3 @@ def numbers_builder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def numbers(numbers_builder):
     return ImageDataSet(numbers_builder)
-
-
-@pytest.fixture
-def write_trial(tmp_path):
-    """Writes a made-up trial into a sweep of the test."""
-    return functools.partial(made_up_trials.write_trial, tmp_path / "sweep")
-
-
-@pytest.fixture
-def write_widths(tmp_path):
-    """Writes made-up trials over width."""
-    return functools.partial(made_up_trials.write_widths, tmp_path / "sweep")

@@ -1,27 +1,18 @@
-"""What runs left in their folders, read for drawing; what is damaged there counts as missing."""
+"""Reads the runs of a report from their folders; damaged files count as missing."""
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import json
 import math
 import pathlib
-import zipfile
 from collections.abc import Iterable
-from typing import Any
-
-import numpy as np
 
 from flags import catalog, folders
 from flags.errors import UserError
+from trainers.figures import papers
 from trainers.figures.records import Data, Record
 from trainers.run.folder import RunFolder
-
-KEPT = {  # what reports measure with a run's model: field of `Record` -> under which key of the file that keeps it
-    "layer_responses": "std",
-    "attention_weights": "weights",
-}
 
 
 def find(patterns: Iterable[str]) -> list[pathlib.Path]:
@@ -73,9 +64,15 @@ def read(folder: pathlib.Path) -> Record:
         overrides=changed,
         rows=rows,
         results=results,
-        **{field: _kept(folder, field) for field in KEPT},
+        measured=_measured(folder),
         damage="; ".join(filter(None, (damaged_rows, damaged_results))),
     )
+
+
+def _measured(folder: pathlib.Path) -> dict:
+    """What earlier reports measured with the model that is in the folder, by name."""
+    found = {measurement.name: measurement.read(folder) for measurement in papers.measurements()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _results(path: pathlib.Path) -> tuple[dict | None, str]:
@@ -104,43 +101,3 @@ def _rows(files: RunFolder) -> tuple[tuple[dict, ...], str]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
-
-
-def model_stamp(model: pathlib.Path) -> dict[str, int]:
-    """What changes when a file is written anew: time (ns) and size (bytes)."""
-    stat = model.stat()
-    return {"mtime_ns": stat.st_mtime_ns, "size": stat.st_size}
-
-
-def kept_path(folder: pathlib.Path, field: str) -> pathlib.Path:
-    """The file of a run in which a report keeps what it measured (`KEPT`)."""
-    return folder / "report" / f"{field}.json"
-
-
-def _kept(folder: pathlib.Path, field: str) -> dict[str, Any] | None:
-    """What an earlier report measured with the model that is there; else None."""
-    try:
-        kept = json.loads(kept_path(folder, field).read_text())
-        if kept["model"] == model_stamp(RunFolder(folder).keras_model):
-            return dict(kept[KEPT[field]])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
-
-
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-    """What a finished run found on the test split, in file order."""
-
-    classes: np.ndarray  # [examples], int
-    labels: np.ndarray  # [examples], int
-
-
-def predictions(folder: pathlib.Path) -> Predictions | None:
-    """The predictions.npz of a run; None if it is not there, is damaged, or lacks the labels."""
-    try:
-        with np.load(folder / "predictions.npz") as kept:
-            found = Predictions(classes=kept["classes"].astype(int), labels=kept["labels"].astype(int))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-    return found if found.classes.shape == found.labels.shape else None

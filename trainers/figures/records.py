@@ -94,8 +94,7 @@ class Record:
     overrides: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]  # the lines of metrics.jsonl
     results: Mapping[str, Any] | None  # None: not finished
-    layer_responses: Mapping[str, float] | None = None
-    attention_weights: Mapping[str, Any] | None = None  # as `trainers.tasks.text.attention_weights` measures them
+    measured: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # by name of the `Measurement`
     damage: str = ""  # what of it could not be read
 
     @property

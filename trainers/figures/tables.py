@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
-from trainers.figures.records import Estimate, Group, error_percent
+from flags import metrics, tasks
+from trainers.figures.records import Estimate, Group
+from trainers.figures.shown import shown
 
 Cell = str | int | float | Estimate | None
-
-
-class Metric(NamedTuple):
-    """How figures and tables show a metric."""
-
-    label: str
-    change: Callable[[float], float] = float
-    digits: int = 2
-
-
-METRICS = {  # of results
-    "top1": Metric("top-1 error, %", error_percent),
-    "top5": Metric("top-5 error, %", error_percent),
-    "bpc": Metric("bits per character", digits=3),
-    "nll": Metric("loss a token, nats", digits=3),
-    "perplexity": Metric("perplexity"),
-    "bleu": Metric("BLEU", digits=1),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,56 +69,57 @@ def _plain(cell: Cell):
 
 def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
     """Every experiment of the report: the paper's numbers and ours."""
-    names = [name for name in METRICS if any(name in _known(group) for group in groups)]
-    columns = ["experiment", "in the paper", "data", "seeds"]
-    columns += [f"{METRICS[name].label}: {who}" for name in names for who in ("paper", "ours")]
+    names = _names(groups)
+    fitted = [name for name in names if metrics.get(name).percent and name in _headlines(groups)]
     moving = any(group.measured("loss", of="metrics_with_moving_statistics") for group in groups)
-    columns += [f"{METRICS[name].label}: ours, moving statistics" for name in names] * moving
-    images = "top1" in names
-    columns += [*["training error at the end, %"] * images, "parameters", "hours a run", "changed"]
+    columns = {
+        **{f"{shown(name).label}: {who}": name for name in names for who in ("paper", "ours")},
+        **({f"{shown(name).label}: ours, moving statistics": name for name in names} if moving else {}),
+        **{f"{shown(name).label}: training, at the end": name for name in fitted},
+    }
     yield Table(
         name="experiments",
         title="All experiments",
-        caption="Ours: the metrics of the final evaluation; of several seeds the best and, in brackets, mean ± "
-        "standard deviation (n - 1). The paper's numbers are on the paper's data set: a row that is marked * ran on "
-        "other data and cannot be compared with them. Changed: by --set." + TRAINING_ERROR * images + MOVING * moving,
-        columns=tuple(columns),
-        rows=tuple(_row(group, names, moving) for group in groups),
-        digits={f"{METRICS[name].label}: {who}": METRICS[name].digits for name in names for who in ("paper", "ours")},
+        caption="Ours: metrics of the final evaluation; of several seeds the best and, in brackets, mean ± standard "
+        "deviation (n - 1). Paper: the paper's own numbers, on its data set. A row marked * ran on other data and "
+        "cannot be compared with them. Changed: by --set." + TRAINING_ERROR * bool(fitted) + MOVING * moving,
+        columns=("experiment", "in the paper", "data", "seeds", *columns, "parameters", "hours per run", "changed"),
+        rows=tuple(_row(group, names, fitted, moving) for group in groups),
+        digits={column: shown(name).digits for column, name in columns.items()},
     )
 
 
-TRAINING_ERROR = " Training error: of the last steps that were logged, on augmented images."
+TRAINING_ERROR = " Training: the last logged steps, on augmented images."
 MOVING = (
-    " Batch norm's statistics were averaged anew after training; moving statistics: the same weights with the "
-    "averages that training left behind."
+    " Batch norm statistics were averaged anew after training; moving statistics: the same weights with the moving "
+    "averages of training."
 )
 
 
-def _known(group: Group) -> set[str]:
-    """Metrics that the paper or a finished run has."""
-    return {*group.experiment.paper.numbers, *(name for record in group.finished for name in record.results["metrics"])}
+def _headlines(groups: Sequence[Group]) -> set[str]:
+    return {tasks.get(group.experiment.task).headline for group in groups}
 
 
-def _row(group: Group, names: Sequence[str], moving: bool) -> tuple[Cell, ...]:
+def _names(groups: Sequence[Group]) -> list[str]:
+    """The metrics of the table: the headlines of its tasks, and whatever a finished run measured besides the loss."""
+    measured = {name for group in groups for record in group.finished for name in record.results["metrics"]}
+    known = measured | {name for group in groups for name in group.experiment.paper.numbers} & _headlines(groups)
+    return [name for name in metrics.METRICS if name in known and name != "loss"]
+
+
+def _row(group: Group, names: Sequence[str], fitted: Sequence[str], moving: bool) -> tuple[Cell, ...]:
     paper = group.experiment.paper
-    cells: list[Cell] = [
-        group.name,
-        paper.row,
-        data_cell(group),
-        group.seeds,
-    ]
+    cells: list[Cell] = [group.name, paper.row, data_cell(group), group.seeds]
     for name in names:
-        change = METRICS[name].change
+        change = shown(name).change
         cells += [change(paper.numbers[name]) if name in paper.numbers else None, group.measured(name, change)]
     if moving:
-        cells += [group.measured(name, METRICS[name].change, of="metrics_with_moving_statistics") for name in names]
+        cells += [group.measured(name, shown(name).change, of="metrics_with_moving_statistics") for name in names]
+    cells += [group.last("train", name, shown(name).change) for name in fitted]
     seconds = group.fact("seconds")
-    if "top1" in names:
-        cells.append(group.last("train", "top1", error_percent))
     cells += [
         group.fact("parameters"),
-        None if seconds is None else round(seconds / 3600, 2),
+        None if seconds is None else seconds / 3600,
         ", ".join(group.records[0].overrides) or group.note or None,
     ]
     return tuple(cells)

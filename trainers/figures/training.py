@@ -9,8 +9,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from trainers.figures import style
 from trainers.figures.records import DATA_NAMES, Group
+from trainers.figures.shown import main_metric, shown
 from trainers.figures.style import Drawing, KeyRow, NotDrawn
-from trainers.figures.tables import METRICS, Metric
 
 SPLITS = {  # of metrics.jsonl: name, line
     "train": ("training", {"color": "#7f7f7f", "linewidth": 1.0}),
@@ -18,7 +18,8 @@ SPLITS = {  # of metrics.jsonl: name, line
 }
 
 HEIGHTS = {"lr": 0.8}  # inches; others have 2
-NAMES = {"loss": "loss", "lr": "learning rate", "top1": "error"}  # in captions; of others those of METRICS
+LABELS = {"loss": "loss", "lr": "lr"}  # of what is no metric of the paper
+NAMES = {"loss": "loss", "lr": "learning rate"}  # of the same, in captions
 
 
 def draw(groups: Sequence[Group]) -> Iterator[Drawing | NotDrawn]:
@@ -37,7 +38,7 @@ def _logged(group: Group) -> set[str]:
 def _figure(group: Group, name: str, title: str) -> Drawing:
     """Panels one below the other: the loss, the metric that the paper reports, the learning rate."""
     logged = _logged(group)
-    metric = next((metric for metric in METRICS if metric in logged), None)
+    metric = main_metric(group, logged)
     quantities = [quantity for quantity in ("loss", metric, "lr") if quantity in logged]
     seeds = ", ± standard deviation, bands smallest to largest" if len(group.records) > 1 else ""
     papers = group.experiment.data.name
@@ -58,11 +59,11 @@ def _figure(group: Group, name: str, title: str) -> Drawing:
 
 
 def _draw_quantity(axes: Axes, group: Group, quantity: str) -> None:
-    label, change, _ = METRICS.get(quantity, Metric(quantity))
+    change = float if quantity in LABELS else shown(quantity).change
     drawstyle = "steps-pre" if quantity == "lr" else "default"
     for split, (name, line) in SPLITS.items():
         style.draw_curve(axes, group.curve(split, quantity, change), **line, label=name, drawstyle=drawstyle)
-    axes.set_ylabel(label)
+    axes.set_ylabel(LABELS.get(quantity) or shown(quantity).label)
     if quantity == "lr":
         _log_axis(axes, (1,))
     elif quantity in ("loss", "perplexity"):
@@ -83,7 +84,7 @@ def _log_axis(axes: Axes, ticks: Sequence[int]) -> None:
 
 
 def _draw_key(axes: Axes, group: Group, metric: str | None) -> None:
-    label, change, digits = METRICS.get(metric, Metric("loss"))
+    label, change, digits = shown(metric or "loss")
     rows = []
     for split, (name, line) in SPLITS.items():
         last = group.last(split, metric or "loss", change)
@@ -98,5 +99,5 @@ def _draw_key(axes: Axes, group: Group, metric: str | None) -> None:
 def _caption(group: Group, quantities: Sequence[str]) -> str:
     experiment = group.experiment
     finished = "" if len(group.finished) == len(group.records) else f" Not all are finished: {group.seeds}."
-    names = [NAMES.get(quantity) or METRICS[quantity].label for quantity in quantities]
+    names = [NAMES.get(quantity) or shown(quantity).label for quantity in quantities]
     return f"{experiment.summary} ({experiment.paper.row}): {', '.join(names)} over the steps.{finished}"

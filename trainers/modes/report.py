@@ -9,36 +9,16 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Callable
 
 from flags import run as run_flags
 from flags.errors import UserError
 from flags.run import Run
-from trainers.figures import page, papers, reading, records, style, tables
+from trainers.figures import measurements, page, papers, reading, records, style, tables
+from trainers.figures.measurements import Measurement
 from trainers.figures.records import Record
-from trainers.figures.resnet import figures as resnet
-from trainers.figures.sha_rnn import figures as sha_rnn
 from trainers.figures.style import Drawing
 from trainers.run.files import write_bytes, write_json, write_text
 from trainers.run.folder import RunFolder
-
-
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """What a figure shows of a finished run's model."""
-
-    field: str  # of `Record`
-    module: str  # whose `measure(session, model)` measures it
-    figure: str
-    is_shown: Callable[[Record], bool]  # whether the figure has a place for a run
-
-
-MEASUREMENTS = (
-    Measurement("layer_responses", "trainers.tasks.images.layer_responses", "Figure 7", resnet.shows_responses),
-    Measurement(
-        "attention_weights", "trainers.tasks.text.attention_weights", "attention weights", sha_rnn.shows_attention
-    ),
-)
 
 
 def report(run: Run) -> None:
@@ -67,7 +47,7 @@ def write_report(run: Run) -> tuple[list[pathlib.Path], list[str]]:
     left_out += [
         f"{record.folder}: not finished, in no table of measured numbers" for record in found if not record.is_finished
     ]
-    for measurement in MEASUREMENTS:
+    for measurement in papers.measurements():
         found = [_measured(record, measurement, run, left_out) for record in found]
     groups = records.group(found)
     drawn = papers.draw(groups)
@@ -113,24 +93,22 @@ def _read(run: Run) -> tuple[list[Record], list[str]]:
 
 def _measured(record: Record, measurement: Measurement, run: Run, left_out: list[str]) -> Record:
     """The run with what a figure needs of its model: measured if no earlier report kept it, and kept in RUN/report."""
-    field = measurement.field
-    if getattr(record, field) is not None or not measurement.is_shown(record):
+    name = measurement.name
+    if name in record.measured or not measurement.is_shown(record):
         return record
     if not run.quiet:
-        print(f"measuring the {field.replace('_', ' ')} of {record.folder}", file=sys.stderr, flush=True)
+        print(f"measuring the {name.replace('_', ' ')} of {record.folder}", file=sys.stderr, flush=True)
     try:
-        stamp = reading.model_stamp(RunFolder(record.folder).keras_model)
-        measured = _measure(measurement.module, record.folder, run)
+        stamp = measurements.stamp(record.folder)
+        value = _measure(measurement.module, record.folder, run)
     except (UserError, FileNotFoundError) as error:
         left_out.append(f"{measurement.figure} without {record.folder}: {error}")
         return record
-    path = reading.kept_path(record.folder, field)
     try:
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, {"model": stamp, reading.KEPT[field]: measured})
+        measurement.keep(record.folder, value, stamp)
     except OSError as error:
-        left_out.append(f"{path}: not kept for the next report ({error.strerror})")
-    return dataclasses.replace(record, **{field: measured})
+        left_out.append(f"{measurement.path(record.folder)}: not kept for the next report ({error.strerror})")
+    return dataclasses.replace(record, measured={**record.measured, name: value})
 
 
 def _measure(name: str, folder: pathlib.Path, run: Run) -> dict:
@@ -147,7 +125,7 @@ def _measure(name: str, folder: pathlib.Path, run: Run) -> dict:
     one_device = re.split(r"[,*]", run.devices)[0] if run.devices else None
     bound = dataclasses.replace(bound, data_dir=run.data_dir, strategy="one_device", devices=one_device, quiet=True)
     session = open_session(bound)
-    return module.measure(session, load_finished(session))
+    return module.measure(session.task, session.strategy, load_finished(session))
 
 
 def _write(folder: pathlib.Path, groups, drawings, left_out) -> list[pathlib.Path]:

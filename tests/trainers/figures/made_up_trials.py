@@ -1,10 +1,6 @@
-"""Trials of a sweep with made-up numbers, in the true format."""
+"""Trials of a sweep with made-up numbers."""
 
-import json
-
-import numpy as np
-
-from flags import catalog, overrides
+from tests.trainers.figures.run_folders import write_folder, write_predictions
 
 MLP = "dd_mlp_mnist"
 STEPS = (1, 10, 100)
@@ -16,40 +12,41 @@ OF_MLP = f"{MLP}_digits_sample"
 def write_trial(
     sweep, *, test, fit, seed=0, experiment=MLP, finished=True, classes=None, labels=None, metrics=None, **settings
 ):
-    """Writes a trial's folder in the true format and returns its path.
+    """Writes a trial's folder and returns its path.
 
-    `test` and `fit` are errors in % by step, the last ones those of the results; `settings` are fields of the recipe
-    that replace its own, whatever the experiment has.
+    `test` and `fit` are errors in % by step, the last ones those of the results; `settings` are fields of the recipe by
+    path that replace its own.
     """
     name = "-".join(f"{path.rpartition('.')[2]}{value}" for path, value in settings.items())
-    folder = sweep / f"{name}-seed{seed}"
-    folder.mkdir(parents=True)
-    recipe = overrides.flatten(catalog.variant(catalog.get(experiment), "sample")) | settings
-    config = {
-        "experiment": experiment, "data": "sample", "overrides": [], "seed": seed, "precision": "float32",
-        "init_from": None, "recipe": recipe,
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config))
     rows = [
-        {"step": step, "split": split, "top1": 1 - error / 100, "loss": error / 20 + 0.01, "seconds": 0.1 * step}
+        (step, split, {"top1": 1 - error / 100, "loss": error / 20 + 0.01, "seconds": 0.1 * step})
         for split, errors in (("train", test), ("eval", test), ("fit", fit))
         for step, error in errors.items()
     ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    if finished:
-        tested, fitted = (list(errors.values())[-1] for errors in (test, fit))
-        results = {
-            "parameters": 795 * settings.get("model.k", 1) + 10, "steps": STEPS[-1], "seconds": 60,
-            "metrics": {"top1": 1 - tested / 100, "loss": tested / 20 + 0.01, "examples": 100} | (metrics or {}),
-            "fit": {
-                "top1": 1 - fitted / 100, "top1_clean": 1 - fitted / 200, "loss": fitted / 20 + 0.01,
-                "examples": settings.get("data.num_train") or 4000,
-            } | (metrics or {}),
-        }  # fmt: skip
-        (folder / "results.json").write_text(json.dumps(results))
+    folder = write_folder(
+        sweep / f"{name}-seed{seed}",
+        experiment,
+        data="sample",
+        seed=seed,
+        settings=settings,
+        rows=rows,
+        results=_results(test, fit, metrics or {}, settings) if finished else None,
+    )
     if classes is not None:
-        np.savez(folder / "predictions.npz", classes=classes, **({} if labels is None else {"labels": labels}))
+        write_predictions(folder, classes, labels)
     return folder
+
+
+def _results(test, fit, metrics, settings):
+    tested, fitted = (list(errors.values())[-1] for errors in (test, fit))
+    return {
+        "parameters": 795 * settings.get("model.k", 1) + 10, "steps": STEPS[-1], "seconds": 60,
+        "metrics": {"top1": 1 - tested / 100, "loss": tested / 20 + 0.01, "examples": 100} | metrics,
+        "fit": {
+            "top1": 1 - fitted / 100, "top1_clean": 1 - fitted / 200, "loss": fitted / 20 + 0.01,
+            "examples": settings.get("data.num_train") or 4000,
+        } | metrics,
+    }  # fmt: skip
 
 
 def write_widths(sweep, *, seeds=(0,), test=TEST, fit=FIT, path="model.k", **more):

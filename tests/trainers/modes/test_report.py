@@ -97,8 +97,8 @@ def test_tables_hold_what_the_run_measured(runs, report):
     tables = json.loads((runs.first / "report" / "tables.json").read_text())["tables"]
     row = next(table for table in tables if table["name"] == "experiments")["rows"][0]
     results = json.loads((runs.first / "results.json").read_text())
-    assert row["top-1 error, %: ours"]["values"] == pytest.approx([100 * (1 - results["metrics"]["top1"])])
-    assert row["top-1 error, %: paper"] == pytest.approx(8.75)
+    assert row["top-1 error (%): ours"]["values"] == pytest.approx([100 * (1 - results["metrics"]["top1"])])
+    assert row["top-1 error (%): paper"] == pytest.approx(8.75)
     assert row["parameters"] == 269_722
 
 

@@ -3,4 +3,6 @@
 from trainers.figures.double_descent.figures import draw
 from trainers.figures.double_descent.tables import tabulate
 
-__all__ = ["draw", "tabulate"]
+measurements = ()
+
+__all__ = ["draw", "measurements", "tabulate"]

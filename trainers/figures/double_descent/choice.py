@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from trainers.figures import reading
+from flags import metrics
+from trainers.figures import predictions
 from trainers.figures.double_descent.frame import (
     SPLITS,
     Texts,
@@ -17,8 +18,9 @@ from trainers.figures.double_descent.frame import (
     shown_quantities,
 )
 from trainers.figures.double_descent.lines import SIDES, Line
-from trainers.figures.double_descent.trials import NOISE, QUANTITIES, Trials, at_the_end, curve_of, value_of, written
+from trainers.figures.double_descent.trials import NOISE, Trials, at_the_end, curve_of, value_of, written
 from trainers.figures.records import Curve, Group, Record, error_percent
+from trainers.figures.shown import shown
 from trainers.figures.style import Drawing, NotDrawn
 
 ORACLE_LINES = "solid: the end of training; dashed: an oracle's stop, which looks at the test labels; "
@@ -80,7 +82,7 @@ def _two_ways(trials: Trials, texts: Texts, name: str, chosen: Callable[..., Map
 
 def best_steps(points: Sequence[Group], path: str, name: str) -> Mapping[str, Sequence[Curve]]:
     """Test and training numbers at the logged step of each run that is best on the test, over a path of the recipe."""
-    change = QUANTITIES[name].change
+    change = shown(name).change
     places, values = [], {side: [] for side in SIDES}
     for point in sorted(points, key=lambda point: value_of(point, path)):
         rows = [_best(record, name) for record in point.finished]
@@ -98,7 +100,7 @@ def _best(record: Record, name: str) -> tuple[float, float] | None:
     tested = {step: number for step, number in record.points("eval", name).items() if step in fitted}
     if not tested:
         return None
-    step = (max if name == "top1" else min)(tested, key=tested.get)
+    step = (max if metrics.get(name).larger_is_better else min)(tested, key=tested.get)
     return tested[step], fitted[step]
 
 
@@ -109,7 +111,7 @@ def _votes(points: Sequence[Group], path: str, name: str) -> Mapping[str, Sequen
 
 def vote_error(point: Group) -> float | None:
     """The test error in % of the plurality vote of a point's finished runs; None of fewer than two that kept theirs."""
-    kept = [found for record in point.finished if (found := reading.predictions(record.folder)) is not None]
+    kept = [found for record in point.finished if (found := predictions.read(record.folder)) is not None]
     if len(kept) < 2:
         return None
     classes = np.stack([found.classes for found in kept])  # [runs, examples]

@@ -23,6 +23,7 @@ from trainers.figures.double_descent.trials import (
     settings_of,
     value_of,
 )
+from trainers.figures.members import has_bands
 from trainers.figures.records import Curve, Group, Record
 from trainers.figures.style import Drawing
 
@@ -120,14 +121,16 @@ def foot_of(trials: Trials) -> str:
     return (
         "training examples: a pass of their own in inference mode"
         + ", by the labels trained on; test labels are clean" * _has_labels(trials)
-        + "\nlines: means over seeds, bands: smallest to largest" * _has_bands(trials)
+        + "\nlines: means over seeds, bands: smallest to largest" * has_bands(trials.points)
         + "\non the way the test is of the validation part, at the end of the test part" * (validation != test)
     )
 
 
 def finished_drawing(trials: Trials, part: Slice, name: str, title: str, caption: str, figure: Figure) -> Drawing:
     source = trials.points[0].experiment.paper.citation.partition(",")[0]
-    whole = caption + LABELLED * _has_labels(trials) + BANDS * _has_bands(trials) + _notes(trials) + f" ({source}.)"
+    whole = (
+        caption + LABELLED * _has_labels(trials) + BANDS * has_bands(trials.points) + _notes(trials) + f" ({source}.)"
+    )
     return Drawing(f"{name}_{trials.slug}{part.slug}", title, whole, figure, frozenset([trials.name]))
 
 
@@ -150,10 +153,6 @@ def _notes(trials: Trials) -> str:
 
 def _has_labels(trials: Trials) -> bool:
     return isinstance(trials.points[0].experiment.data, SmallImages)
-
-
-def _has_bands(trials: Trials) -> bool:
-    return any(len(point.records) > 1 for point in trials.points)
 
 
 def seeds_of(points: Sequence[Group], *, finished: bool = True) -> str:

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from trainers.figures import style
-from trainers.figures.double_descent.trials import QUANTITIES, THRESHOLDS, fitted, peak
+from trainers.figures.double_descent.trials import THRESHOLDS, fitted, peak
 from trainers.figures.records import Curve
+from trainers.figures.shown import shown
 from trainers.figures.style import GRAY, KeyRow
 
 SIDES = {"test": "test", "fit": "training"}  # which examples: title of the panels
@@ -113,7 +114,7 @@ def _draw_panel(axes: Axes, lines: Sequence[Line], axis: Axis, side: str, name: 
             drawn = drawn or len(curve.steps) > 0
         if line.exact is None or not is_same or line is lines[0]:
             _draw_thresholds(axes, line, axis, GRAY if line.exact and is_same else color)
-    axes.set_ylabel(QUANTITIES[name].label)
+    axes.set_ylabel(shown(name).label)
     if name != "top1":
         _value_axis(axes)
     elif side == "fit":
@@ -220,7 +221,7 @@ def short(count: int) -> str:
 
 def _draw_keys(keys: Sequence[Axes], lines: Sequence[Line], axis: Axis, name: str) -> None:
     """Left the lowest test value, the peak (`peak`) and the last value; right where training examples are fitted."""
-    quantity, has_thresholds = QUANTITIES[name], name == "top1"
+    quantity, has_thresholds = shown(name), name == "top1"
     tested, trained = [], []
     for line, color in zip(lines, colors(len(lines))):
         look = {"color": color} | STYLES[0]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from trainers.figures import reading
+from trainers.figures import predictions
 from trainers.figures.double_descent import emc
 from trainers.figures.double_descent.trials import (
     EXAMPLES,
@@ -26,6 +26,7 @@ from trainers.figures.double_descent.trials import (
     written,
 )
 from trainers.figures.records import Estimate, Group, Record, error_percent
+from trainers.figures.shown import shown
 from trainers.figures.tables import Cell, Table
 
 ERRORS = {  # column -> part of results.json, its field
@@ -99,7 +100,11 @@ def _measured(trials: Trials) -> Table:
         "test labels are clean.",
         columns=(*columns, "seeds"),
         rows=tuple(rows),
-        digits={column: 4 for quantity in OTHERS for column in (quantity, f"± ({quantity})")},
+        digits={
+            column: shown(name).digits
+            for quantity, (_, name) in quantities.items()
+            for column in (quantity, f"± ({quantity})")
+        },
     )
 
 
@@ -218,7 +223,7 @@ def over_images(first: Group, second: Group) -> Difference | None:
     """The same, test image by test image, averaged over the seeds that have both; None without their predictions."""
     wrong = []
     for pair in _paired(first, second):
-        found = [reading.predictions(run.folder) for run in pair]
+        found = [predictions.read(run.folder) for run in pair]
         if None in found or len({len(each.labels) for each in found}) > 1:
             return None
         before, after = (100.0 * (each.classes != each.labels) for each in found)

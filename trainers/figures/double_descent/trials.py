@@ -7,14 +7,16 @@ import functools
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from flags import overrides
-from trainers.figures.records import Curve, Data, Group, Record, error_percent
+from flags import catalog, overrides
+from trainers.figures.records import Curve, Data, Group, Record
+from trainers.figures.shown import shown
 
+PAPER = ("double_descent", "double_descent_translation", "double_descent_features")  # modules of `flags.papers`
 WIDTHS = ("model.k", "model.d_model", "model.num_features")
 EXAMPLES, NOISE, DECAY, RATE = "data.num_train", "data.label_noise", "optimizer.weight_decay", "schedule.lr"
 ORDER = (*WIDTHS, EXAMPLES, NOISE, DECAY, RATE)  # of what varies; anything else comes after
@@ -23,25 +25,6 @@ THRESHOLDS = (10.0, 1.0)  # training error in %, at or below which the examples 
 SLICES = 3  # of a path that a figure does not show, so many of its values get one
 
 
-class Quantity(NamedTuple):
-    """What is measured on test and training examples."""
-
-    label: str
-    change: Callable[[float], float] = float
-    digits: int = 2
-
-    def written(self, value: float) -> str:
-        """With so many decimals, or with one where the number is a large one."""
-        return f"{value:.{self.digits if value < 100 else 1}f}"
-
-
-QUANTITIES = {
-    "top1": Quantity("error (%)", error_percent),
-    "squared_error": Quantity("squared error", digits=3),
-    "nll": Quantity("loss per token (nats)", digits=3),
-    "loss": Quantity("loss (nats)", digits=3),
-    "bleu": Quantity("BLEU", digits=1),
-}
 LOSSES = ("squared_error", "nll", "loss")  # of a run the first that it has is shown
 AXES = {  # path -> how an axis is called, how one value is
     "model.k": ("width k", "k = {:,}"),
@@ -158,7 +141,7 @@ def trials_of(groups: Sequence[Group]) -> list[Trials]:
     """The runs of the paper's experiments, and of others that are fitted and measured in its way."""
     found: dict[tuple, dict[str, list]] = {}
     for group in groups:
-        if "Nakkiran" in group.experiment.paper.citation or settings_of(group).get("train.measure_fit"):
+        if catalog.paper_of(group.name) in PAPER or settings_of(group).get("train.measure_fit"):
             recipe = {path: value for path, value in settings_of(group).items() if path not in REPETITIONS}
             points = found.setdefault((group.name, group.data), {})
             points.setdefault(json.dumps(recipe, sort_keys=True), []).extend(group.records)
@@ -220,7 +203,7 @@ def steps_per_epoch(points: Iterable[Group]) -> float | None:
 
 def at_the_end(points: Sequence[Group], path: str, of: str, name: str) -> Curve:
     """A number of the results over a path of the recipe: the mean over the finished runs, smallest and largest."""
-    change = QUANTITIES[name].change
+    change = shown(name).change
     found = sorted((value_of(p, path), e) for p in points if (e := p.measured(name, change, of=of)) is not None)
     return curve_of([value for value, _ in found], [estimate.values for _, estimate in found])
 
@@ -228,7 +211,7 @@ def at_the_end(points: Sequence[Group], path: str, of: str, name: str) -> Curve:
 def course(points: Sequence[Group], split: str, name: str, steps_per_epoch: float | None) -> Curve:
     """A logged number over epochs, or over steps if it is not known how long an epoch is."""
     runs = Group(tuple(record for point in points for record in point.records))
-    curve = runs.curve(split, name, QUANTITIES[name].change)
+    curve = runs.curve(split, name, shown(name).change)
     return dataclasses.replace(curve, steps=curve.steps / (steps_per_epoch or 1))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -12,7 +11,9 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from flags.papers.resnet import CIFAR, IMAGENET
 from trainers.figures import style
-from trainers.figures.records import DATA_NAMES, MANY_POINTS, Curve, Data, Group, Record, error_percent
+from trainers.figures.measurements import Measurement
+from trainers.figures.members import Member, averaging_note, foot_of, has_bands, ours, unfinished_note
+from trainers.figures.records import DATA_NAMES, Curve, Data, Group, Record, error_percent
 from trainers.figures.style import Drawing, KeyRow, NotDrawn
 
 # The right ends of the printed curves, read off by eye: test and training error in %, ±0.3 on CIFAR-10, ±1 on ImageNet.
@@ -32,7 +33,6 @@ COLORS = {  # by layers, as printed, but quieter
     110: "#1a1a1a",
     1202: "#c030c0",
 }
-OPACITY = (1.0, 0.55, 0.3)  # of several recipes of one network
 LATE = 35_000  # where the right panel of Figure 6 begins
 THIN = {"linewidth": 0.9}
 BOLD = {"linewidth": 2.0}
@@ -89,11 +89,6 @@ def layers_of(net: str) -> int:
     return int("".join(filter(str.isdigit, net)))
 
 
-def shows_responses(record: Record) -> bool:
-    """Whether Figure 7 has a place for a run."""
-    return record.is_finished and record.experiment.name.rpartition("_cifar10")[0] in FIGURE_7_NETS
-
-
 def paper_cifar(net: str) -> str | None:
     """The paper's test error on CIFAR-10 in %: of Table 6, else read off Figure 6 (≈)."""
     error = CIFAR[net][1]
@@ -108,62 +103,38 @@ def _read_off(ends: Mapping[str, Sequence[float | None]], net: str, column: int)
 # What the figures have in common
 
 
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """The runs of one network in a figure."""
-
-    net: str
-    group: Group
-    number: int  # among the recipes of this network
-
-    @property
-    def name(self) -> str:
-        return title_of(self.net) + (f" ({'abcdefgh'[self.number % 8]})" if self.group.note else "")
-
-    @property
-    def line(self) -> dict:
-        return {"color": COLORS[layers_of(self.net)], "alpha": OPACITY[min(self.number, len(OPACITY) - 1)]}
-
-
 def _members(nets: Nets, names: Sequence[str]) -> list[Member]:
-    return [Member(net, group, number) for net in names for number, group in enumerate(nets.get(net, ()))]
+    return [
+        Member(net, title_of(net), COLORS[layers_of(net)], group, number)
+        for net in names
+        for number, group in enumerate(nets.get(net, ()))
+    ]
 
 
 def _foot(members: Sequence[Member], lines: str, papers: str, source: str) -> str:
-    """What a figure must say if it stands alone: what lines mean, whose numbers are whose, and how recipes differ."""
-    data = members[0].group.data.title
-    seeds = ", ± standard deviation, bands smallest to largest" if _has_bands(members) else ""
-    recipes = dict.fromkeys(f"{member.name}: {member.group.note}" for member in members if member.group.note)
-    numbers = f"ours: {data}, at the end{seeds}; paper: {DATA_NAMES[papers]}, {source}"
-    changed = ", ".join(dict.fromkeys(member.name for member in members if member.group.is_changed))
-    return "\n".join(filter(None, (lines, numbers, changed and f"recipe changed by --set: {changed}", *recipes)))
-
-
-def _has_bands(members: Sequence[Member]) -> bool:
-    return any(len(member.group.records) > 1 for member in members)
+    """What a figure must say if it stands alone: what lines mean, whose numbers are whose, how recipes differ."""
+    numbers = f"{ours(members, members[0].group.data)}; paper: {DATA_NAMES[papers]}, {source}"
+    return foot_of(members, lines, numbers)
 
 
 def _notes(members: Sequence[Member], papers: str) -> str:
     """What a caption adds about these runs."""
     data = members[0].group.data
-    unfinished = ", ".join(dict.fromkeys(member.name for member in members if not member.group.finished))
     return "".join(
         (
             f" These runs are on {data.beside(papers)}: the shape of the curves may be compared, their height may not."
             if data.name != papers
             else "",
             " Of several seeds the line is the mean, the band reaches from the smallest to the largest."
-            if _has_bands(members)
+            if has_bands(member.group for member in members)
             else "",
-            f" Not finished: {unfinished}." if unfinished else "",
+            unfinished_note(members),
         )
     )
 
 
 def _averaging(members: Sequence[Member]) -> str:
-    records = [record for member in members for record in member.group.records]
-    is_long = any(len(record.points("train", "top1")) > MANY_POINTS for record in records)
-    return " Training errors are means between two evaluations." if is_long else ""
+    return averaging_note(members, "top1", "Training errors")
 
 
 def _drawing(name: str, title: str, caption: str, figure: Figure, members: Sequence[Member]) -> Drawing:
@@ -315,6 +286,19 @@ def _draw_error_key(
 # Figure 7: standard deviations of layer responses
 
 
+def _shows_responses(record: Record) -> bool:
+    return record.is_finished and record.experiment.name.rpartition("_cifar10")[0] in FIGURE_7_NETS
+
+
+RESPONSES = Measurement(
+    name="layer_responses",
+    key="std",
+    module="trainers.tasks.images.layer_responses",
+    figure="Figure 7",
+    is_shown=_shows_responses,
+)
+
+
 def _figure_7(nets: Nets, data: Data, family: str) -> Drawing | NotDrawn:
     members = [member for member in _members(nets, FIGURE_7_NETS) if _responses(member.group)]
     title = f"Figure 7: layer responses on {data.beside('cifar10')}{FAMILIES[family][1]}"
@@ -346,7 +330,8 @@ def _figure_7(nets: Nets, data: Data, family: str) -> Drawing | NotDrawn:
 
 def _responses(group: Group) -> list[list[float]]:
     """A list of standard deviations a run, in the order of the layers."""
-    return [list(record.layer_responses.values()) for record in group.records if record.layer_responses]
+    runs = (record.measured.get(RESPONSES.name) for record in group.records)
+    return [list(responses.values()) for responses in runs if responses]
 
 
 def _response_curve(group: Group, is_sorted: bool) -> Curve:

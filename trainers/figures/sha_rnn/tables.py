@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from flags import catalog
+from trainers.figures.members import Member
 from trainers.figures.records import Data, Estimate, Group, Record
-from trainers.figures.sha_rnn.figures import (
-    Member,
+from trainers.figures.sha_rnn.attention import WEIGHTS, measured_run
+from trainers.figures.sha_rnn.models import (
     compressors_of,
     has_printed,
     is_papers,
@@ -16,7 +17,8 @@ from trainers.figures.sha_rnn.figures import (
     place,
     title_of,
 )
-from trainers.figures.tables import METRICS, Cell, Table
+from trainers.figures.shown import shown
+from trainers.figures.tables import Cell, Table
 
 ENWIK8 = Data("enwik8", "paper")
 PAPER_ROWS = ("sha_lstm_enwik8", "sha_rnn_enwik8", "sha_rnn_enwik8_4head")  # of the paper's table on enwik8
@@ -42,14 +44,14 @@ def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
         yield _results(members, data)
         if compressors_of(members):
             yield _compressors(members, data)
-        yield from (_looks(member, data) for member in members if member.attentive)
+        yield from (_looks(member, data) for member in members if measured_run(member))
         if data == ENWIK8:
             yield _published()
 
 
 def _results(members: Sequence[Member], data: Data) -> Table:
     metric = metric_of(members)
-    label, _, digits = METRICS[metric]
+    label, _, digits = shown(metric)
     test, author = f"test: {_ours(data)}", "test: the author's average"
     paper = "test: paper (enwik8)"
     digits_of = {"validation": digits, test: digits + 1, author: digits + 1, paper: digits}
@@ -148,7 +150,7 @@ def _compressors(members: Sequence[Member], data: Data) -> Table:
 
 
 def _looks(member: Member, data: Data) -> Table:
-    measured = member.attentive.attention_weights
+    measured = measured_run(member).measured[WEIGHTS.name]
     unit = measured["unit"]
     rows = [
         (layer["layer"], look["read"], look["weight"], look["back"], look["there"])

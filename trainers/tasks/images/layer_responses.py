@@ -7,39 +7,39 @@ import tensorflow as tf
 
 from tf_models.deep_graphs import deep_graphs
 from trainers.data import stream
-from trainers.session import Session
+from trainers.tasks.images.classification import Classification
 
 BATCH = 100  # images at once; the responses of 110 layers to them take 0.4 GB
 
 
-def measure(session: Session, model: keras.Model) -> dict[str, float]:
+def measure(task: Classification, strategy: tf.distribute.Strategy, model: keras.Model) -> dict[str, float]:
     """The standard deviation of every main-path batch norm's output, by its layer's name, in the order of the layers.
 
     The paper leaves open over what. Here: over all test images, positions and channels, with moving statistics; before
     the nonlinearity and the addition. Projections on shortcuts (`*_0_bn`) are no layers of the main path.
     """
     norms = [layer for layer in model.layers if layer.name.endswith("_bn") and not layer.name.endswith("_0_bn")]
-    with session.strategy.scope(), deep_graphs():
+    with strategy.scope(), deep_graphs():
         responses = keras.Model(model.inputs, [norm.output for norm in norms])
         # Traced by name: called, TensorFlow would take the functions of many runs for retracings of one, and warn.
-        batches = _test_batches(session, model)
-        total = tf.function(lambda: _sums(responses, session.task, batches)).get_concrete_function()
+        batches = _test_batches(task, model)
+        total = tf.function(lambda: _sums(responses, task, batches)).get_concrete_function()
         sums = total()
     count, first, second = sums.numpy().T
     variance = second / count - (first / count) ** 2
     return {norm.name: float(value) for norm, value in zip(norms, variance.clip(0) ** 0.5, strict=True)}
 
 
-def _test_batches(session: Session, model: keras.Model) -> tf.data.Dataset:
+def _test_batches(task: Classification, model: keras.Model) -> tf.data.Dataset:
     """The centre crops of the test split: `image` [batch, height, width, 3], and `weight` [batch], 0 for padding."""
-    crop = session.task.views("centre_crop", model).example
-    split, context = session.dataset.split(session.recipe.data.test_split), tf.distribute.InputContext()
+    crop = task.views("centre_crop", model).example
+    split, context = task.dataset.split(task.recipe.data.test_split), tf.distribute.InputContext()
     return stream.evaluation_batches(
         split, lambda example: {"image": crop(example["image"])}, global_batch=BATCH, context=context
     )
 
 
-def _sums(responses: keras.Model, task, batches: tf.data.Dataset) -> tf.Tensor:
+def _sums(responses: keras.Model, task: Classification, batches: tf.data.Dataset) -> tf.Tensor:
     """Of every output how many numbers it has in all, their sum and that of their squares: [outputs, 3] float64."""
     totals = tf.zeros([len(responses.outputs), 3], tf.float64)
     for batch in batches:

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_models.layers.memory_attention import MemoryAttention
-from trainers.session import Session
 from trainers.tasks.text.data import TextDataSet
 from trainers.tasks.text.sampling import State, state_after
+from trainers.tasks.text.task import LanguageModelling
 
 PASSAGE = {"byte": 80, "word": 40}  # symbols that a figure has room for
 AROUND = {"byte": (32, 12), "word": (8, 3)}  # symbols that are quoted: before a place, its own included, and after it
@@ -21,7 +21,7 @@ LATIN_END = 0x250  # from here on the figures' font may lack a letter
 OTHERS = {"\n": "↵"}
 
 
-def measure(session: Session, model: keras.Model) -> dict[str, Any]:
+def measure(task: LanguageModelling, strategy: tf.distribute.Strategy, model: keras.Model) -> dict[str, Any]:
     """The weights of a passage's queries, as lists and numbers that JSON has.
 
     `unit`; `passage`, its symbols as text; `begin`, its place in the test part; `memory`, how many rows the memory has
@@ -29,14 +29,14 @@ def measure(session: Session, model: keras.Model) -> dict[str, Any]:
     `weights` [passage, bins], the largest in each bin; `share`, the part of all weight that goes to what is before the
     passage; `looks`, what single queries see there: dicts of `back`, `weight`, and the text around, `read` and `there`.
     """
-    dataset = session.dataset
-    text = dataset.tokens(session.recipe.data.test_split)
+    dataset = task.dataset
+    text = dataset.tokens(task.recipe.data.test_split)
     attentions = [layer for layer in model.layers if isinstance(layer, MemoryAttention)]
     size = max(part.shape[1] for name, part in model.input["state"].items() if name.endswith("_memory"))
     begin = passage_begin(text, dataset.encode(b"\n")[0], size, PASSAGE[dataset.unit])
     end = min(begin + PASSAGE[dataset.unit], len(text))
-    with session.strategy.scope():
-        state = state_after(model, text[:begin], session.recipe.data.segment_length)
+    with strategy.scope():
+        state = state_after(model, text[:begin], task.recipe.data.segment_length)
         weights = _weights(model, attentions, text[begin:end], state)
     distances = [by_distance(layer) for layer in weights]
     edges = bin_edges(distances[0].shape[1])

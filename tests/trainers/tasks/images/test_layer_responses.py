@@ -54,7 +54,7 @@ def output_of(model, layer, x):
 
 
 def test_deviations_are_those_of_all_images_positions_and_channels(session, model):
-    measured = layer_responses.measure(session, model)
+    measured = layer_responses.measure(session.task, session.strategy, model)
     x = inputs(session)
     assert len(x) == IMAGES
     for name, std in measured.items():
@@ -63,7 +63,7 @@ def test_deviations_are_those_of_all_images_positions_and_channels(session, mode
 
 
 def test_every_convolution_of_the_main_path_has_one_in_its_order(session, model):
-    assert list(layer_responses.measure(session, model)) == [
+    assert list(layer_responses.measure(session.task, session.strategy, model)) == [
         "conv1_bn",
         *(f"conv{stage}_block1_{number}_bn" for stage in (2, 3, 4) for number in (1, 2)),
     ]
@@ -72,13 +72,13 @@ def test_every_convolution_of_the_main_path_has_one_in_its_order(session, model)
 @pytest.mark.parametrize("depth", [20, 56])
 def test_a_network_of_6n_plus_2_layers_has_6n_plus_1(session, depth):
     model = resnet.cifar_plain(depth, input_shape=(16, 16, 3))
-    assert len(layer_responses.measure(session, model)) == depth - 1
+    assert len(layer_responses.measure(session.task, session.strategy, model)) == depth - 1
 
 
 def test_projections_on_shortcuts_do_not_count(session):
     model = resnet.basic_resnet((1, 1, 1, 1), input_shape=(16, 16, 3), shortcut="B")
     assert "conv3_block1_0_bn" in [layer.name for layer in model.layers]
-    measured = layer_responses.measure(session, model)
+    measured = layer_responses.measure(session.task, session.strategy, model)
     assert len(measured) == 9
     assert not [name for name in measured if name.endswith("_0_bn")]
 
@@ -90,4 +90,6 @@ def test_with_matching_statistics_gamma_and_beta_give_the_deviation(session, mod
     norm.moving_variance.assign(before.var(axis=(0, 1, 2)))
     expected = np.sqrt(np.mean(norm.gamma.numpy() ** 2) + np.var(norm.beta.numpy()))
     # 1e-4: batch norm adds its epsilon of 1e-5 to variances of some hundred, and computes in float32.
-    assert layer_responses.measure(session, model)["conv1_bn"] == pytest.approx(expected, rel=1e-4)
+    assert layer_responses.measure(session.task, session.strategy, model)["conv1_bn"] == pytest.approx(
+        expected, rel=1e-4
+    )

@@ -43,7 +43,7 @@ def model(session):
 
 @pytest.fixture(scope="module")
 def measured(session, model):
-    return attention_weights.measure(session, model)
+    return attention_weights.measure(session.task, session.strategy, model)
 
 
 # The layer's weights
@@ -96,7 +96,8 @@ def test_the_passage_is_the_first_line_after_the_memory_has_filled(session, meas
 
 
 def test_in_what_segments_the_text_before_was_read_changes_nothing(model, measured):
-    other = attention_weights.measure(session_of("--set=data.segment_length=7"), model)
+    session = session_of("--set=data.segment_length=7")
+    other = attention_weights.measure(session.task, session.strategy, model)
     # 1e-4: other shapes are summed in another order, and softmax multiplies it.
     np.testing.assert_allclose(other["layers"][0]["weights"], measured["layers"][0]["weights"], atol=1e-4)
 
