@@ -93,7 +93,10 @@ def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None, 
     """Lists the layers of `model` in order, those of models inside it too. Arguments and errors as `multiply_adds`."""
     if input_shape is not None and tuple(input_shape) != tuple(model.input.shape[1:]):
         with deep_graphs():
-            model = keras.models.clone_model(model, input_tensors=keras.Input(tuple(input_shape)))
+            # The layers themselves, called once more: copies would have weights to initialise.
+            model = keras.models.clone_model(
+                model, input_tensors=keras.Input(tuple(input_shape)), clone_function=lambda layer: layer
+            )
     known = time if _reads_text(model) else None
     rows = []
     for layer, calls in _calls(model):

@@ -53,10 +53,6 @@ def images(side: int = 32, channels: int = 3, batch: int = 2) -> tf.Tensor:
     return tf.random.stateless_normal((batch, side, side, channels), seed=[1, 2])
 
 
-def test_it_is_listed():
-    assert "cnn5" in tf_models.list_models()
-
-
 # Counts
 
 
@@ -185,16 +181,6 @@ def seeded(seed: int, **options) -> keras.Model:
 # What is done with a network
 
 
-def test_a_mixed_precision_network_gives_float32_logits():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = build()
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert model.get_layer("block4_pool").compute_dtype == "bfloat16"
-    assert model(images()).dtype == tf.float32
-
-
 def test_weights_of_another_width_are_refused(tmp_path):
     build(k=2).save(tmp_path / "narrow.keras")
     with pytest.raises(ValueError, match=r"narrow\.keras: wrong shape of block1_conv/kernel .* and \d+ more"):
@@ -209,18 +195,3 @@ def test_sides_that_the_pools_do_not_halve_twice_are_refused_in_one_line(shape):
     with pytest.raises(ValueError, match=r"input_shape=\(.*\): must be of .* multiples of 4") as info:
         tf_models.build_model("cnn5", input_shape=shape)
     assert "\n" not in str(info.value)
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("k", 0, "k=0: must be an integer of 1 or more"),
-        ("k", 2.5, "k=2.5: must be an integer of 1 or more"),
-        ("num_classes", 0, "num_classes=0: must be an integer of 1 or more"),
-        ("input_shape", (32, 32), r"input_shape=\(32, 32\): must be \(height, width, channels\)"),
-        ("width", 4, "width=4: cnn5 has no such option"),
-    ],
-)
-def test_a_wrong_value_is_named_with_what_is_allowed(option, value, message):
-    with pytest.raises(ValueError, match=message):
-        tf_models.build_model("cnn5", **{option: value})
