@@ -11,7 +11,7 @@ _FRAMES = 20_000
 
 @contextlib.contextmanager
 def deep_graphs() -> Iterator[None]:
-    """Raises Python's recursion limit inside: Keras walks a functional model from its end, one call a layer.
+    """Raises Python's recursion limit inside: Keras walks a functional model from its end, a call per layer.
 
     `build_model` does so by itself; loading or cloning a model of more than about 900 layers needs it too.
     """

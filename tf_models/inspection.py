@@ -73,10 +73,10 @@ def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None
     pooling. It is what the EfficientNet paper calls FLOPS.
 
     Of a language model it is what `time` symbols take with full memories, whose rows count as weights, once as keys and
-    once as values; of a split softmax all parts count. What is done once a step, such as value gates, does not.
+    once as values; of a split softmax all parts count. Work done once per step, such as value gates, does not.
 
-    Of a translation model it is what a source and a target of `time` symbols each take: every kernel counts once a
-    symbol, and in attention every query 2 time width: its products with all keys and values, hidden ones as well.
+    Of a translation model it is what a source and a target of `time` symbols each take: every kernel counts once per
+    symbol, and in attention every query counts 2 time width: its products with all keys and values, also masked ones.
 
     Args:
         model: a functional model.
@@ -84,7 +84,7 @@ def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None
         time: the symbols of an example's text, where the model reads text.
 
     Raises:
-        ValueError: sizes are unknown, or a layer has weights that nobody here knows how to count.
+        ValueError: sizes are unknown, or a layer with weights neither is a known layer of Keras nor counts itself.
     """
     return sum(row.multiply_adds for row in layer_table(model, input_shape, time))
 
@@ -93,7 +93,10 @@ def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None, 
     """Lists the layers of `model` in order, those of models inside it too. Arguments and errors as `multiply_adds`."""
     if input_shape is not None and tuple(input_shape) != tuple(model.input.shape[1:]):
         with deep_graphs():
-            model = keras.models.clone_model(model, input_tensors=keras.Input(tuple(input_shape)))
+            # The layers themselves, called once more: copies would have weights to initialise.
+            model = keras.models.clone_model(
+                model, input_tensors=keras.Input(tuple(input_shape)), clone_function=lambda layer: layer
+            )
     known = time if _reads_text(model) else None
     rows = []
     for layer, calls in _calls(model):
@@ -172,7 +175,7 @@ def _calls(model: keras.Model) -> list[tuple[keras.Layer, list]]:
 
 
 def _multiply_adds(layer: keras.Layer, call, time: int | None) -> int:
-    """What one call of a layer with weights takes; `time` stands for sizes that are not known."""
+    """Counts one call of a layer with weights; `time` replaces unknown sizes."""
     if hasattr(layer, "multiply_adds"):
         return layer.multiply_adds(*_shapes(layer, call, time))
     if isinstance(layer, _NORMS):
@@ -193,7 +196,7 @@ def _read_by_gradient(layer: keras.Layer, call) -> list:
 
 
 def _bytes_inside(layer: keras.Layer, call, time: int, element_bytes: int) -> int:
-    """What a call of a layer keeps of an example's text, besides inputs and outputs."""
+    """Bytes that a call of a layer keeps per example of text, besides inputs and outputs."""
     if hasattr(layer, "bytes_inside"):
         return layer.bytes_inside(*_shapes(layer, call, time), element_bytes)
     outputs = math.prod(_known(call.outputs[0], layer.name, time))
@@ -217,7 +220,7 @@ def _reads_text(model: keras.Model) -> bool:
 
 
 def _known(tensor, owner: str, time: int | None) -> tuple[int, ...]:
-    """The shape of an example of `tensor`; `time` stands for sizes that are not known."""
+    """The shape of an example of `tensor`; `time` replaces unknown sizes."""
     shape = tuple(time if known is None else known for known in tensor.shape[1:])
     if None in shape:
         raise ValueError(f"input_shape=None: must be given, for {owner!r} was built for inputs of any size")

@@ -77,7 +77,7 @@ def build_model(name: str, **options: Any) -> keras.Model:
     Args:
         name: one of `list_models()`.
         **options: the builder's own arguments. Every image model takes `num_classes` and `input_shape`
-            (height, width, channels; height and width may be None); what is left out has the paper's value.
+            (height, width, channels; height and width may be None). Options that are not given have the paper's values.
 
     Raises:
         ValueError: an unknown name or option (the nearest ones are named), or a value that the builder refuses.

@@ -21,7 +21,7 @@ from tf_models.layers.positions import PositionedEmbedding
 from tf_models.layers.standardise import standardise
 from tf_models.registry import register_model
 
-PADDING = 0  # the symbol of what is no text
+PADDING = 0  # the symbol that fills up short texts
 
 
 @register_model
@@ -75,10 +75,10 @@ def transformer(
 
 
 class Cache(NamedTuple):
-    """What a decoder layer knows of earlier positions of several texts a source, and of the sources.
+    """Keys and values of a decoder layer: of earlier positions of several texts per source, and of the sources.
 
-    Keys and values, of target positions [batch, texts, heads, time, width / heads], of the source [batch, heads, source
-    time, width / heads].
+    Shapes: of target positions [batch, texts, heads, time, width / heads], of the source [batch, heads, source time,
+    width / heads].
     """
 
     keys: tf.Tensor
@@ -99,7 +99,7 @@ class Network:
         self._layers = range(sum(isinstance(part, CrossAttention) for part in parts))
 
     def encode(self, source):
-        """What the encoder makes of source [batch, time]: [batch, time, width], and which of it is text, bool."""
+        """Encodes source [batch, time] to [batch, time, width]; also returns which positions are text."""
         is_text = keras.ops.not_equal(source, PADDING)
         x = self._parts["source_embedding"](source)
         for i in self._layers:

@@ -3,8 +3,6 @@
 torchvision itself is not needed: its networks are written down here, with its names.
 """
 
-import contextlib
-
 import h5py
 import keras
 import numpy as np
@@ -12,6 +10,7 @@ import safetensors.numpy
 import torch
 from torch import nn
 
+from tests.tf_models.suite import precision
 from tf_models import build_model
 
 SIDE = 49  # of the 25 rows that conv1 makes, padding on both sides pools 13, padding at the end 12
@@ -73,17 +72,6 @@ class TorchvisionResNet(nn.Module):
         x = nn.functional.max_pool2d(torch.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(x.mean((2, 3)))
-
-
-@contextlib.contextmanager
-def precision(policy):
-    """What is built inside computes in `policy`."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def ours_of(depth, policy="float64", num_classes=CLASSES, **options):

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded
 
+import functools
 import re
 
 import keras
@@ -42,6 +43,13 @@ def resnet50_keras():
     return ours_of(50, **KERAS_OPTIONS)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shared_models_removed():
+    """They weigh 200 MB each."""
+    yield
+    shared.cache_clear()
+
+
 def test_a_head_under_its_older_name_is_found(tmp_path, keras_shapes, resnet50_keras):
     arrays = {("probs" if layer == "predictions" else layer, weight): a for (layer, weight), a in keras_shapes.items()}
     write_keras2(tmp_path / "old.h5", arrays)
@@ -55,6 +63,9 @@ def test_a_file_of_keras_applications_without_top_leaves_the_models_head(tmp_pat
     loaded = load_weights(resnet50_keras, tmp_path / "notop.h5")
     assert loaded.initial == ("predictions",)
     assert "head with 7 classes left as initialised, the file has none" in str(loaded)
+
+
+shared = functools.cache(ours_of)  # for files that are refused, which leaves a model as it is
 
 
 def _refusal(model, path):
@@ -78,7 +89,7 @@ def _refusal(model, path):
 )
 def test_a_torchvision_file_is_refused_by_a_bottleneck_model_built_otherwise(options, tmp_path):
     path = write_torchvision(tmp_path / "r.safetensors", 50)
-    assert _refusal(ours_of(50, **options), path) == (
+    assert _refusal(shared(50, **options), path) == (
         "torchvision's networks have the stride in the 3x3 and pad the pool on both sides; build the model with "
         "shortcut='B', bottleneck_stride='3x3', pool_padding='symmetric' (--set=model.shortcut=B "
         "--set=model.bottleneck_stride=3x3 --set=model.pool_padding=symmetric)"
@@ -87,7 +98,7 @@ def test_a_torchvision_file_is_refused_by_a_bottleneck_model_built_otherwise(opt
 
 def test_a_torchvision_file_is_refused_by_a_basic_model_that_pads_otherwise(tmp_path):
     path = write_torchvision(tmp_path / "r.safetensors", 18)
-    assert _refusal(ours_of(18), path) == (
+    assert _refusal(shared(18), path) == (
         "torchvision's networks pad the pool on both sides; build the model with shortcut='B', "
         "pool_padding='symmetric' (--set=model.shortcut=B --set=model.pool_padding=symmetric)"
     )
@@ -97,7 +108,7 @@ def test_a_torchvision_file_is_refused_by_a_basic_model_that_pads_otherwise(tmp_
     "options", [{}, {"pool_padding": "symmetric", "bottleneck_stride": "3x3"}, {"bottleneck_stride": "3x3"}]
 )
 def test_a_keras_applications_file_is_refused_by_a_model_built_otherwise(options, keras_folder):
-    assert _refusal(ours_of(50, **options), keras_folder / "model.keras") == (
+    assert _refusal(shared(50, **options), keras_folder / "model.keras") == (
         "keras.applications' networks have the stride in the first 1x1 and pad the pool on both sides; build the model "
         "with shortcut='B', bottleneck_stride='1x1', pool_padding='symmetric' (--set=model.shortcut=B "
         "--set=model.bottleneck_stride=1x1 --set=model.pool_padding=symmetric)"
@@ -107,7 +118,7 @@ def test_a_keras_applications_file_is_refused_by_a_model_built_otherwise(options
 @pytest.mark.parametrize("shortcut", ["A", "C"])
 def test_a_torchvision_file_names_the_shortcut_to_a_model_with_another(shortcut, tmp_path):
     path = write_torchvision(tmp_path / "r.safetensors", 18)
-    message = _refusal(ours_of(18, shortcut=shortcut), path)
+    message = _refusal(shared(18, shortcut=shortcut), path)
     assert re.search(r"(lacks weights of resnet18: conv\d_block\d_0|resnet18 lacks: layer2\.0\.downsample\.0)", message)
     assert "or build the model that the file is of, with shortcut='B', pool_padding='symmetric'" in message
 
@@ -127,7 +138,7 @@ def test_a_torchvision_file_names_the_shortcut_to_a_model_with_another(shortcut,
 )
 def test_a_torchvision_file_of_another_depth_is_refused(depth, of, words, tmp_path):
     path = write_torchvision(tmp_path / "r.safetensors", of)
-    message = _refusal(ours_of(depth, **torchvision_options(depth)), path)
+    message = _refusal(shared(depth, **torchvision_options(depth)), path)
     assert words in message and f"use a file of resnet{depth}, or build the model that the file is of" in message
 
 
@@ -230,7 +241,7 @@ def test_what_torchvision_expects_of_images_is_said_as_the_command_line_takes_it
 @pytest.mark.parametrize("depth", [18, 50])
 def test_the_flags_of_a_refusal_build_a_model_that_takes_the_file(depth, tmp_path):
     path = write_torchvision(tmp_path / "r.safetensors", depth)
-    refused = ours_of(depth, **catalog.get(f"resnet{depth}").model.options())
+    refused = shared(depth, **catalog.get(f"resnet{depth}").model.options())
     options = _recipe(f"resnet{depth}", _refusal(refused, path)).model.options()
     assert load_weights(ours_of(depth, **options), path).initial == ()
 

@@ -1,9 +1,13 @@
-"""What tests of the networks share: two logical devices."""
+"""What tests of the networks share: two logical devices, and networks whose weights are not drawn."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded
 
+import contextlib
+from unittest import mock
+
+import keras
 import pytest
 import tensorflow as tf
 
@@ -16,3 +20,16 @@ tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfigu
 def two_devices():
     """A MirroredStrategy over two logical CPU devices."""
     return tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+
+
+@pytest.fixture(scope="module")
+def weights_not_drawn():
+    """Random initial weights are zeros: drawing millions of them is a third of the time to build a large network."""
+
+    def zeros(self, shape, dtype=None):
+        return tf.zeros(shape, dtype or keras.config.floatx())
+
+    with contextlib.ExitStack() as stack:
+        for kind in ("RandomNormal", "RandomUniform", "VarianceScaling"):
+            stack.enter_context(mock.patch.object(getattr(keras.initializers, kind), "__call__", zeros))
+        yield

@@ -11,20 +11,6 @@ from tests.parity.published_resnets import write_torchvision
 from tf_models.weights.efficientnet import _modules
 
 
-def test_a_level_is_the_logarithm_of_its_stride():
-    for name, levels in {
-        "resnet18": ["C1", "C2", "C3", "C4", "C5"],
-        "efficientnet_b0": ["C1", "C2", "C3", "C4", "C5"],
-        "preact_resnet18": ["C0", "C1", "C2", "C3"],
-        "resnet20_cifar": ["C0", "C1", "C2"],
-    }.items():
-        backbone = tf_models.build_backbone(name, input_shape=(64, 96, 3))
-        assert list(backbone.output) == levels
-        for level, features in backbone.output.items():
-            stride = 2 ** int(level.removeprefix("C"))
-            assert features.shape[1:3] == (64 // stride, 96 // stride), (name, level)
-
-
 @pytest.mark.parametrize(
     ("name", "ends"),
     [
@@ -44,7 +30,8 @@ def test_a_level_is_the_logarithm_of_its_stride():
     ],
 )
 def test_feature_maps_are_the_ends_of_stages(name, ends):
-    backbone = tf_models.build_backbone(name, input_shape=(32, 32, 3))
+    options = {"width": 0.25} if name == "efficientnet_b0" else {}
+    backbone = tf_models.build_backbone(name, input_shape=(32, 32, 3), **options)
     assert {level: id(features) for level, features in backbone.output.items()} == {
         level: id(backbone.get_layer(layer).output) for level, layer in ends.items()
     }
@@ -167,13 +154,12 @@ def test_a_backbone_that_ends_early_does_not_use_the_later_stages(kind, folder, 
     assert_has_weights_of(backbone, classifier)
 
 
-def test_a_deeper_classifier_is_refused_also_by_a_backbone_that_ends_early(folder, tmp_path):
+def test_a_deeper_classifier_is_refused_even_by_a_backbone_that_ends_early(folder, tmp_path):
     deeper = tf_models.build_model("efficientnet", num_classes=5, **NARROW | {"depth": 0.6})
     deeper.save(tmp_path / "deeper.keras")
-    for features in (None, ("C2",)):
-        backbone = tf_models.build_backbone("efficientnet", features=features, **NARROW)
-        with pytest.raises(ValueError, match=r"has weights that efficientnet lacks: block\d"):
-            tf_models.load_weights(backbone, tmp_path / "deeper.keras")
+    backbone = tf_models.build_backbone("efficientnet", features=("C2",), **NARROW)
+    with pytest.raises(ValueError, match="has weights that efficientnet lacks: block2b_"):
+        tf_models.load_weights(backbone, tmp_path / "deeper.keras")
 
 
 @pytest.mark.parametrize("features", [None, ("C3",)])

@@ -6,6 +6,8 @@ import pytest
 import tf_models
 from tf_models import inspection
 
+pytestmark = pytest.mark.usefixtures("weights_not_drawn")
+
 # Pixels, stem, channels of stages 2 to 8, head, blocks a stage: what the authors' coefficients come to.
 FAMILY = {
     "b0": (224, 32, (16, 24, 40, 80, 112, 192, 320), 1280, (1, 2, 2, 3, 3, 4, 1)),

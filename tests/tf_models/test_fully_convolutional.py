@@ -6,7 +6,11 @@ import pytest
 
 import tf_models
 
-NETWORKS = {"resnet18": 64, "resnet20_cifar": 16, "efficientnet_b0": 64}  # and image sizes with windows of 2 to 4
+NETWORKS = {  # options, and image sizes with windows of 2 to 4
+    "resnet18": ({}, 64),
+    "resnet20_cifar": ({}, 16),
+    "efficientnet": ({"width": 0.25, "depth": 0.3}, 64),
+}
 
 
 def images(*size):
@@ -15,9 +19,9 @@ def images(*size):
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def both(request):
-    size = NETWORKS[request.param]
+    options, size = NETWORKS[request.param]
     keras.utils.set_random_seed(0)
-    model = tf_models.build_model(request.param, num_classes=5, input_shape=(size, size, 3))
+    model = tf_models.build_model(request.param, num_classes=5, input_shape=(size, size, 3), **options)
     return model, tf_models.fully_convolutional(model), size
 
 

@@ -6,6 +6,8 @@ import pytest
 import tf_models
 from tf_models import inspection
 
+pytestmark = pytest.mark.usefixtures("weights_not_drawn")
+
 OPTION_A, OPTION_B, OPTION_C = ((("shortcut", option),) for option in "ABC")
 STRIDE_IN_3X3 = (("bottleneck_stride", "3x3"),)
 # (name, options): trainable parameters, batch norm's moving statistics, multiply-adds; 1000 classes at 224 pixels.

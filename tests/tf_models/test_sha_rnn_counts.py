@@ -6,6 +6,8 @@ import pytest
 import tf_models
 from tf_models import inspection, sha_rnn
 
+pytestmark = pytest.mark.usefixtures("weights_not_drawn")
+
 # Layers with attention: parameters that are trained; that the author's code defines; of these, those that are left
 # when the value gates are folded; multiply-adds a byte.
 D, H, V, S = 1024, 4096, 205, 5000  # width, Boom's width, symbols, memory

@@ -18,7 +18,7 @@ HIDDEN = -1e9  # added to a score, leaves nothing of it after the softmax
 
 
 class _Attention(keras.layers.Layer):
-    """What both kinds share: `heads`, and the product of the mixed values with `output_kernel`, `output_bias`.
+    """Base of both kinds: `heads`, and the product of the mixed values with `output_kernel`, `output_bias`.
 
     Kernels start as fairseq has them: `output_kernel` Xavier uniform, those of queries, keys and values the same by
     1 / sqrt(2), each kind for itself; biases start at 0.

@@ -1,4 +1,4 @@
-"""What a layer tells `tf_models.inspection` of itself.
+"""The interface between layers and `tf_models.inspection`.
 
 A layer of this package whose weights take part in products defines
 

@@ -1,7 +1,7 @@
 """Published and own weight files -> our models.
 
-`files` reads each kind of file under its own names; a module for each family of networks translates what is not ours;
-here all kinds are checked and assigned alike. A further family is a further entry in `_TRANSLATIONS`.
+`files` reads each kind of file under its own names; a module per family of networks translates foreign names; this one
+checks and assigns the weights, in the same way for all kinds. A further family is a further entry in `_TRANSLATIONS`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _STAGE = re.compile(r"(conv|block|layer)(\d+)[a-z_.]")  # of our names, and of t
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What became of a weight file; as a string, one line for the user.
+    """The result of loading a weight file; as a string, one line for the user.
 
     Attributes:
         path: the file that was read.
@@ -82,7 +82,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
             file or folder; moving averages are preferred), or a run folder.
 
     Returns:
-        What was assigned, what of the file was not used and which layers were left at their initial values.
+        The number of weights assigned, those of the file that were not used, and the layers left as initialised.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -124,7 +124,7 @@ def _targets(model: keras.Model) -> dict[files.Name, keras.Variable]:
 
 
 def _translate(file: files.WeightFile, model: keras.Model, targets: dict) -> Translation:
-    """Translates the file's names, and numbers within a layer, to those of `targets`; an unknown name stays."""
+    """Translates the file's names, and numbers within a layer, to those of `targets`; keeps unknown names."""
     if file.kind == files.KERAS:
         file = dataclasses.replace(file, arrays=_without_numbers(file.arrays, targets))
     for translate in _TRANSLATIONS[file.kind]:
@@ -182,7 +182,7 @@ def _check(file: files.WeightFile, model: keras.Model, translation: Translation,
 
 
 def _stage(layer: str) -> int:
-    """The number of the stage that a layer belongs to; 0 outside of stages, or where the name does not tell."""
+    """The number of the stage that a layer belongs to; 0 outside of stages, or if its name does not contain it."""
     match = _STAGE.match(layer)
     if match is None:
         return 0

@@ -84,7 +84,7 @@ def _folded(arrays: files.Arrays, biases: list[files.Name]) -> files.Arrays:
 
 
 def _torchvision_module(layer: str) -> str:
-    """The name that torchvision has for a layer of ours with weights."""
+    """Torchvision's name of one of our layers."""
     block = re.fullmatch(r"conv(\d)_block(\d+)_(\d)_(conv|bn)", layer)
     if block is None:
         return {"conv1_conv": "conv1", "conv1_bn": "bn1", "predictions": "fc"}.get(layer, layer)
@@ -102,7 +102,7 @@ def _inputs(mean: tuple[float, ...], stddev: tuple[float, ...]) -> str:
 
 
 def _options(needed: dict[str, str]) -> str:
-    """What to build a model with, for who calls `build_model` and for who runs a recipe."""
+    """Options of a model that can load the file: as arguments of `build_model`, and as command-line flags."""
     needed = {"shortcut": "B", **needed}
     arguments = ", ".join(f"{option}={value!r}" for option, value in needed.items())
     return f"{arguments} ({' '.join(f'--set=model.{option}={value}' for option, value in needed.items())})"

@@ -143,7 +143,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _options(his: dict[str, np.ndarray], attention: list[int]) -> str:
-    """What to build a model with that takes the file, for who calls `build_model` and for who runs a recipe."""
+    """Options of a model that can load the file: as arguments of `build_model`, and as command-line flags."""
     sizes = {
         "width": his["blocks.0.rnn.weight_ih_l0"].shape[-1],
         "boom_width": len(his.get("blocks.0.ff.linear1.weight", ())),

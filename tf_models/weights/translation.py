@@ -1,4 +1,4 @@
-"""What a family's module makes of a published file, and what such modules share."""
+"""The translation of a published weight file to our names, and helpers of the modules that translate one."""
 
 from __future__ import annotations
 
