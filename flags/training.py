@@ -35,11 +35,6 @@ class Train(Group):
     """
 
     group: ClassVar[str] = "train"
-    label_smoothing: ClassVar[float] = 0.0
-    micro_batches: ClassVar[int] = 1
-    batch_norm_batch: ClassVar[int | None] = None
-    exact_bn_statistics: ClassVar[bool] = False
-    measure_fit: ClassVar[bool] = False
 
     global_batch: Count
     epochs: Positive | None = None
@@ -52,6 +47,12 @@ class Train(Group):
     evals_per_decade: Count | None = None
     keep_checkpoints: Count = 3
     select: Literal["best", "last"] = "last"  # which checkpoint is tested and exported; best on data.validation_split
+
+    label_smoothing: ClassVar[float] = 0.0
+    micro_batches: ClassVar[int] = 1
+    batch_norm_batch: ClassVar[int | None] = None
+    exact_bn_statistics: ClassVar[bool] = False
+    measure_fit: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
