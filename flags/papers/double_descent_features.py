@@ -14,6 +14,7 @@ from flags.data import LinearData, SmallImages
 from flags.errors import require
 from flags.optimization import LayerwiseSGD, LeastSquares
 from flags.papers.double_descent import CITATION
+from flags.ranges import Count, Natural, Positive
 from flags.recipe import Experiment, Model, Paper
 from flags.schedules import Stepwise
 from flags.sweep import Ladder, Sweep
@@ -25,21 +26,17 @@ class RandomFeatures(Model):
     """`num_features` frozen features of an image and a linear head; `scale` is what `tf_models` takes."""
 
     name: str = "random_features"
-    num_features: int
+    num_features: Count
     kind: Literal["complex", "cosine", "relu"] = "complex"
     scale: Literal["input_dim", "num_features"] | float = "input_dim"
-    feature_seed: int | None = None  # none: that of the run, --seed
+    feature_seed: Natural | None = None  # none: that of the run, --seed
     resolution: int = 28
 
     def __post_init__(self) -> None:
-        require(self.num_features >= 1, f"model.num_features={self.num_features}: must be 1 or more")
+        super().__post_init__()
         require(
             isinstance(self.scale, str) or self.scale > 0,
             f"model.scale={self.scale}: must be positive, or input_dim or num_features",
-        )
-        require(
-            self.feature_seed is None or self.feature_seed >= 0,
-            f"model.feature_seed={self.feature_seed}: must be 0 or more, or none",
         )
 
 
@@ -48,15 +45,9 @@ class TwoLayer(Model):
     """One hidden layer of ReLUs; the scales multiply the initial weights of the two layers."""
 
     name: str = "two_layer"
-    hidden: int = 250
-    hidden_scale: float = 1.0
-    output_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        require(self.hidden >= 1, f"model.hidden={self.hidden}: must be 1 or more")
-        for field in ("hidden_scale", "output_scale"):
-            value = getattr(self, field)
-            require(value > 0, f"model.{field}={value}: must be positive")
+    hidden: Count = 250
+    hidden_scale: Positive = 1.0
+    output_scale: Positive = 1.0
 
 
 SEEDS = (0, 1, 2)

@@ -15,6 +15,7 @@ from flags.data import Sentences
 from flags.errors import require
 from flags.optimization import Adam
 from flags.papers.double_descent import CITATION
+from flags.ranges import Count
 from flags.recipe import Experiment, Model, Paper
 from flags.schedules import WarmUpInverseSquareRoot
 from flags.sweep import Sweep
@@ -26,23 +27,17 @@ class Transformer(Model):
     """`layers` of the encoder and as many of the decoder; feed-forward layers 4 d_model wide unless given."""
 
     name: str = "transformer"
-    d_model: int
-    layers: int = 6
-    heads: int = 8
-    feed_forward: int | None = None
+    d_model: Count
+    layers: Count = 6
+    heads: Count = 8
+    feed_forward: Count | None = None
     shared_embeddings: Literal["decoder", "none"] = "decoder"
 
     def __post_init__(self) -> None:
-        for field in ("d_model", "layers", "heads"):
-            value = getattr(self, field)
-            require(value >= 1, f"model.{field}={value}: must be 1 or more")
+        super().__post_init__()
         require(
             self.d_model % self.heads == 0 and self.d_model % 2 == 0 and self.d_model >= 4,
             f"model.d_model={self.d_model}: must be an even multiple of model.heads={self.heads}, 4 or more",
-        )
-        require(
-            self.feed_forward is None or self.feed_forward >= 1,
-            f"model.feed_forward={self.feed_forward}: must be 1 or more, or none",
         )
 
 
@@ -105,7 +100,7 @@ def _experiment(
     summary: str,
     *,
     data: str,
-    d_model: int,
+    d_model: Count,
     num_train: int | None = None,
     numbers: Mapping[str, float] | None = None,
     sweep: Mapping[str, tuple],

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from flags.catalog import experiment
 from flags.data import Images
-from flags.errors import require
 from flags.optimization import RMSProp
+from flags.ranges import BelowOne, Count, Positive, Rate
 from flags.recipe import Experiment, Model, Paper
 from flags.schedules import Exponential
 from flags.training import StreamedTrain
@@ -39,22 +39,11 @@ class EfficientNet(Model):
         "efficientnet_b8",
         "efficientnet_l2",
     ]
-    resolution: int  # pixels a side, in training and evaluation
-    dropout: float  # before the last layer
-    survival_probability: float = 0.8  # stochastic depth, falls linearly from 1 in the first block
-    width: float | None = None
-    depth: float | None = None
-
-    def __post_init__(self) -> None:
-        require(self.resolution >= 1, f"model.resolution={self.resolution}: must be 1 or more")
-        require(0 <= self.dropout < 1, f"model.dropout={self.dropout}: must lie in [0, 1)")
-        require(
-            0 < self.survival_probability <= 1,
-            f"model.survival_probability={self.survival_probability}: must lie in (0, 1]",
-        )
-        for field in ("width", "depth"):
-            value = getattr(self, field)
-            require(value is None or value > 0, f"model.{field}={value}: must be positive, or none")
+    resolution: Count  # pixels a side, in training and evaluation
+    dropout: BelowOne  # before the last layer
+    survival_probability: Rate = 0.8  # stochastic depth, falls linearly from 1 in the first block
+    width: Positive | None = None
+    depth: Positive | None = None
 
 
 @experiment

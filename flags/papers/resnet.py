@@ -14,6 +14,7 @@ from flags.catalog import register
 from flags.data import Images
 from flags.errors import require
 from flags.optimization import Momentum
+from flags.ranges import Count
 from flags.recipe import Experiment, Model, Paper
 from flags.schedules import Stepwise
 from flags.training import StreamedTrain
@@ -29,14 +30,14 @@ class ResNet(Model):
     """A network of Table 1. What a network has no place for (a plain one has no shortcuts) is none."""
 
     name: Literal["plain18", "plain34", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
-    resolution: int = 224
+    resolution: Count = 224
     shortcut: Literal["A", "B", "C"] | None  # section 4.1: zeros, projections where dimensions grow, only projections
     bottleneck_stride: Literal["1x1", "3x3"] | None = None  # the paper, or "v1.5"
     pool_padding: Literal["same", "symmetric"] = "same"  # Caffe, or PyTorch
     last_gamma: float = 1.0  # of the last batch norm of every block
 
     def __post_init__(self) -> None:
-        require(self.resolution >= 1, f"model.resolution={self.resolution}: must be 1 or more")
+        super().__post_init__()
         require(
             (self.shortcut is None) == (self.name in PLAIN),
             f"model.shortcut={self.shortcut}: must be none in a plain network, else A, B or C, as {self.name} is",
@@ -65,11 +66,8 @@ class CifarResNet(Model):
         "resnet110_cifar",
         "resnet1202_cifar",
     ]
-    resolution: int = 32
+    resolution: Count = 32
     last_gamma: float = 1.0  # of the last batch norm of every block
-
-    def __post_init__(self) -> None:
-        require(self.resolution >= 1, f"model.resolution={self.resolution}: must be 1 or more")
 
 
 # experiment: network, shortcut, multiply-adds (Table 1, in 1e9),

@@ -13,6 +13,7 @@ from flags.catalog import experiment
 from flags.data import Text
 from flags.errors import require
 from flags.optimization import Lamb
+from flags.ranges import BelowOne, Count
 from flags.recipe import Experiment, Model, Paper
 from flags.schedules import WarmUp
 from flags.training import Train
@@ -24,19 +25,11 @@ CITATION = "Merity 2019, Single Headed Attention RNN: Stop Thinking With Your He
 class LanguageModel(Model):
     """A stack of LSTMs between an embedding and a softmax that share their matrix: what the two models below share."""
 
-    width: int  # of embedding, hidden states and memory
-    num_layers: int = 4
-    input_dropout: float = 0.1  # on embeddings
-    hidden_dropout: float = 0.1  # inside the layers
-    dropout: float = 0.1  # before the softmax
-
-    def __post_init__(self) -> None:
-        for field in ("width", "num_layers"):
-            value = getattr(self, field)
-            require(value >= 1, f"model.{field}={value}: must be 1 or more")
-        for field in ("input_dropout", "hidden_dropout", "dropout"):
-            value = getattr(self, field)
-            require(0 <= value < 1, f"model.{field}={value}: must lie in [0, 1)")
+    width: Count  # of embedding, hidden states and memory
+    num_layers: Count = 4
+    input_dropout: BelowOne = 0.1  # on embeddings
+    hidden_dropout: BelowOne = 0.1  # inside the layers
+    dropout: BelowOne = 0.1  # before the softmax
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,10 +41,10 @@ class ShaRnn(LanguageModel):
     """
 
     name: Literal["sha_rnn"] = "sha_rnn"
-    width: int = 1024
+    width: Count = 1024
     boom_width: int = 4096  # 0: no Boom
     attention_layers: tuple[int, ...] = (2,)  # counted from 0; none: no attention
-    memory_size: int = 5000  # positions that attention looks back on
+    memory_size: Count = 5000  # positions that attention looks back on
     softmax_splits: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -66,7 +59,6 @@ class ShaRnn(LanguageModel):
             f"model.attention_layers={layers}: must be layers from 0 to {self.num_layers - 1}, each larger than the "
             "one before, such as 0,2, or none",
         )
-        require(self.memory_size >= 1, f"model.memory_size={self.memory_size}: must be 1 or more")
         require(
             list(splits) == sorted({split for split in splits if split > 0}),
             f"model.softmax_splits={splits}: must be ids, each larger than the one before, such as 2800,20000, or none",
