@@ -91,17 +91,16 @@ def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None
 
 def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None, time: int = 1) -> list[LayerRow]:
     """Lists the layers of `model` in order, those of models inside it too. Arguments and errors as `multiply_adds`."""
-    if input_shape is not None and tuple(input_shape) != tuple(model.input.shape[1:]):
-        with deep_graphs():
-            # The layers themselves, called once more: copies would have weights to initialise.
-            model = keras.models.clone_model(
-                model, input_tensors=keras.Input(tuple(input_shape)), clone_function=lambda layer: layer
-            )
+    if input_shape is not None:
+        model = _at_size(model, input_shape)
     known = time if _reads_text(model) else None
     rows = []
     for layer, calls in _calls(model):
         if isinstance(layer, keras.Model):
-            rows += layer_table(layer, time=time)
+            tables = [layer_table(_as_called(layer, call), time=time) for call in calls]
+            for first, *others in zip(*tables):
+                adds = sum(row.multiply_adds for row in (first, *others))
+                rows.append(dataclasses.replace(first, multiply_adds=adds))
         else:
             row = LayerRow(
                 name=layer.name,
@@ -141,7 +140,7 @@ def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4, tim
     kept, inside, of_inner = {}, 0, 0
     for layer, calls in _calls(model):
         if isinstance(layer, keras.Model):
-            of_inner += activation_bytes(layer, batch, element_bytes)
+            of_inner += sum(activation_bytes(_as_called(layer, call), batch, element_bytes) for call in calls)
             continue
         for call in calls:
             kept |= {id(tensor): tensor for tensor in _read_by_gradient(layer, call)}
@@ -172,6 +171,20 @@ def _calls(model: keras.Model) -> list[tuple[keras.Layer, list]]:
         for layer in model.layers
         if not isinstance(layer, layers.InputLayer)
     ]
+
+
+def _at_size(model: keras.Model, input_shape: tuple[int | None, ...]) -> keras.Model:
+    """The same layers, called once more for inputs of this shape: copies would have weights to initialise."""
+    if tuple(input_shape) == tuple(model.input.shape[1:]):
+        return model
+    images = keras.Input(tuple(input_shape))
+    with deep_graphs():
+        return keras.models.clone_model(model, input_tensors=images, clone_function=lambda layer: layer)
+
+
+def _as_called(model: keras.Model, call) -> keras.Model:
+    """A model inside another one, for the size that it is called at."""
+    return _at_size(model, call.input_tensors[0].shape[1:]) if len(model.inputs) == 1 else model
 
 
 def _multiply_adds(layer: keras.Layer, call, time: int | None) -> int:

@@ -97,8 +97,9 @@ def build_backbone(
     """Builds a classifier without its head: a functional model that maps normalised images to feature maps.
 
     The output is a dict {"C2": [batch, height / 4, width / 4, channels], ..}: the feature map of level l has stride
-    2^l, exactly so where sides are multiples of it. Each network's module says where its levels are. Layers and weights
-    are those that `build_model` makes of the same options, so `load_weights` reads the same files.
+    2^l, exactly so where sides are multiples of it, and the precision policy's type. Each network's module says where
+    its levels are. Layers and weights are those that `build_model` makes of the same options, so `load_weights` reads
+    the same files.
 
     Args:
         name: one of `list_backbones()`.

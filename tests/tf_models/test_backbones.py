@@ -30,7 +30,7 @@ from tf_models.weights.efficientnet import _modules
     ],
 )
 def test_feature_maps_are_the_ends_of_stages(name, ends):
-    options = {"width": 0.25} if name == "efficientnet_b0" else {}
+    options = {"width": 0.5} if name == "efficientnet_b0" else {}
     backbone = tf_models.build_backbone(name, input_shape=(32, 32, 3), **options)
     assert {level: id(features) for level, features in backbone.output.items()} == {
         level: id(backbone.get_layer(layer).output) for level, layer in ends.items()

@@ -71,6 +71,15 @@ def test_models_inside_a_model_are_counted():
     assert inspection.activation_bytes(outer, 2) == inspection.activation_bytes(network(), 2)
 
 
+def test_a_model_for_any_size_is_counted_at_the_sizes_that_it_is_called_at():
+    inner = network(size=None)
+    small, large = keras.Input((8, 8, 3)), keras.Input((16, 16, 3))
+    outer = keras.Model([small, large], [inner(small), inner(large)])
+    assert inspection.multiply_adds(outer) == sum(inspection.multiply_adds(network(size)) for size in (8, 16))
+    assert inspection.activation_bytes(outer, 2) == sum(inspection.activation_bytes(network(s), 2) for s in (8, 16))
+    assert sum(row.parameters for row in inspection.layer_table(outer)) == inspection.parameters(inner).total
+
+
 def test_grouped_convolutions_and_dense_layers_over_positions_are_counted():
     inputs = keras.Input((6, 6, 4))
     x = layers.Conv2D(8, 3, groups=2, use_bias=False)(inputs)
