@@ -13,6 +13,7 @@ from typing import Any
 from flags.catalog import register
 from flags.data import SmallImages
 from flags.optimization import Adam, Momentum
+from flags.ranges import Count
 from flags.recipe import Experiment, Model, Paper
 from flags.schedules import DynamicDrop, InverseSquareRoot, Stepwise
 from flags.sweep import Ladder, Sweep
@@ -25,8 +26,8 @@ CITATION = "Nakkiran et al. 2019, Deep Double Descent, arXiv 1912.02292"
 class NetOfWidth(Model):
     """A network whose layers are as wide as `k` says: k, 2k, 4k, 8k channels, or k hidden units."""
 
-    k: int
-    resolution: int = 32
+    k: Count
+    resolution: Count = 32
 
 
 PIXELS = "Pixels are scaled to -1..1, as in a later script of the first author; the paper does not say how."
