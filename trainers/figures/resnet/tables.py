@@ -43,11 +43,16 @@ def _table_2(nets: Nets, data: Data) -> Table:
         for net in twins:
             row += [IMAGENET[net][3][0], _error(nets, net, "top1")]
         rows.append(tuple(row))
+    ours = _ours(data)
     return Table(
         name=f"table2_{data.slug}",
         title=f"Table 2: top-1 error in % on {data.beside('imagenet2012')}",
         caption=_caption(nets, data, "imagenet2012"),
-        columns=("", *COUNTS, "plain: paper", f"plain: {_ours(data)}", "ResNet: paper", f"ResNet: {_ours(data)}"),
+        columns=(
+            "layers",
+            *COUNTS,
+            *(f"{kind}, top-1 error (%): {who}" for kind in ("plain", "ResNet") for who in ("paper", ours)),
+        ),
         rows=tuple(rows),
     )
 
@@ -69,7 +74,11 @@ def _table_3(nets: Nets, data: Data) -> Table:
         name=f"table3_{data.slug}",
         title=f"Table 3: errors in % on {data.beside('imagenet2012')}",
         caption=_caption(nets, data, "imagenet2012"),
-        columns=("network", *COUNTS, "top-1: paper", f"top-1: {ours}", "top-5: paper", f"top-5: {ours}"),
+        columns=(
+            "network",
+            *COUNTS,
+            *(f"{top} error (%): {who}" for top in ("top-1", "top-5") for who in ("paper", ours)),
+        ),
         rows=tuple(rows),
     )
 
@@ -102,8 +111,9 @@ def _table_6(nets: Nets, data: Data, family: str) -> Table:
         "right end of Figure 6." + MOVING * moving,
         columns=(
             "network", "layers", "parameters: paper", "parameters: counted", "multiply-adds: counted",
-            "error: paper (CIFAR-10)", f"error: {ours}", *([f"error: {ours}, moving statistics"] if moving else []),
-            "seeds", "training error at the end: paper", f"training error at the end: {ours}",
+            "error (%): paper (CIFAR-10)", f"error (%): {ours}",
+            *([f"error (%): {ours}, moving statistics"] if moving else []),
+            "seeds", "training error at the end (%): paper", f"training error at the end (%): {ours}",
         ),
         rows=tuple(rows),
     )  # fmt: skip
