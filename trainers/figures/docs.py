@@ -7,7 +7,7 @@ A page names a CSV file of a report, relative to the page, between two comments;
 
 Titles of columns after the file's name, each behind a bar, choose columns and their order:
 
-    <!-- table: results/degradation/csv/table6_cifar10.csv | network | error: paper (CIFAR-10) -->
+    <!-- table: results/degradation/csv/table6_cifar10.csv | network | error (%): paper (CIFAR-10) -->
 
 Numbers are rounded to the decimals of the metric that a column's title names (`flags.metrics`), to two in percent and
 points, else to four significant digits. Means are followed by ± standard deviation.
