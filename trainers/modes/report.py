@@ -136,8 +136,10 @@ def _write(folder: pathlib.Path, groups, drawings, left_out) -> list[pathlib.Pat
         for ending, content in ((".png", style.as_png), (".svg", style.as_svg)):
             written.append(folder / f"{drawing.name}{ending}")
             write_bytes(written[-1], content(drawing.figure))
+    (folder / "csv").mkdir(exist_ok=True)
     texts = {
-        "tables.md": "\n".join(map(tables.as_markdown, tabulated)),
+        **{f"csv/{table.name}.csv": tables.as_csv(table) for table in (*tabulated, page.runs_table(groups))},
+        "tables.md": "\n".join([f"{tables.header_line(groups)}\n", *map(tables.as_markdown, tabulated)]),
         "index.html": page.html_page(groups, drawings, tabulated, left_out),
     }
     for name, text in texts.items():

@@ -165,6 +165,7 @@ def test_a_translation_has_its_loss_per_token_and_bleu(write_trial):
     assert points_of(loss, "all runs") == [([8, 16, 32], [3, 5, 2])]
     assert points_of(bleu, "all runs") == [([8, 16, 32], [27, 25, 28])]
     assert [text.get_text() for text in no_bleu.texts] == ["not measured"]
+    assert_no_overlap(drawing)
 
 
 def test_a_sweeps_folder_is_reported_in_itself(write_widths, capsys):

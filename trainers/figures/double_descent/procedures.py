@@ -83,8 +83,12 @@ class Procedures(Trials):
 
 def _circumstances(point: Group) -> Mapping[str, object]:
     """What a comparison of procedures leaves as it is."""
-    varied = ("optimizer.", "schedule.", "train.", *WIDTHS, *REPETITIONS, "name")
-    return {path: value for path, value in settings_of(point).items() if not path.startswith(varied)}
+    return {
+        path: value
+        for path, value in settings_of(point).items()
+        if path.partition(".")[0] not in ("name", "optimizer", "schedule", "train")
+        and path not in (*WIDTHS, *REPETITIONS)
+    }
 
 
 def draw(every: Sequence[Trials]) -> Iterator[Drawing | NotDrawn]:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from flags import catalog
 from flags.papers.resnet import CIFAR, IMAGENET
 from trainers.figures import style
 from trainers.figures.measurements import Measurement
@@ -91,8 +92,14 @@ def layers_of(net: str) -> int:
 
 def paper_cifar(net: str) -> str | None:
     """The paper's test error on CIFAR-10 in %: of Table 6, else read off Figure 6 (≈)."""
-    error = CIFAR[net][1]
+    error = printed_error(f"{net}_cifar10", "top1")
     return _read_off(FIGURE_6_ENDS, net, 0) if error is None else TABLE_6_MEANS.get(net, f"{error:.2f}")
+
+
+def printed_error(experiment: str, metric: str) -> float | None:
+    """The error in % that the paper prints for an experiment."""
+    numbers = catalog.get(experiment).paper.numbers
+    return error_percent(numbers[metric]) if metric in numbers else None
 
 
 def _read_off(ends: Mapping[str, Sequence[float | None]], net: str, column: int) -> str | None:
