@@ -122,7 +122,7 @@ def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
         name="experiments",
         title="All experiments",
         caption="Ours: metrics of the final evaluation; of several seeds the best and, in brackets, mean ± standard "
-        "deviation (n - 1). Paper: the paper's own numbers, on its data set. A row marked * ran on other data and "
+        "deviation (n - 1). Paper: the paper's own numbers, on its own data set. A row marked * ran on other data and "
         "cannot be compared with them. Changed: by --set." + TRAINING_ERROR * bool(fitted) + MOVING * moving,
         columns=("experiment", "in the paper", "data", "seeds", *columns, "parameters", "hours per run", "changed"),
         rows=tuple(_row(group, names, fitted, moving) for group in groups),

@@ -35,10 +35,10 @@ from trainers.figures.double_descent.trials import (
 from trainers.figures.records import Group
 from trainers.figures.style import Drawing, NotDrawn
 
-OVER_WIDTH = "Test error at the end of training over {}, a line a training procedure, training error beside it."
+OVER_WIDTH = "Test error at the end of training over {}, one line per training procedure, next to the training error."
 OVER_TIME = (
-    "Test error in the course of training, a line a training procedure (schedule and learning rate), training error "
-    "beside it, both at the same steps."
+    "Test error during training, one line per training procedure (schedule and learning rate), next to the training "
+    "error at the same steps."
 )
 
 

@@ -96,7 +96,7 @@ def _measured(trials: Trials) -> Table:
         name=f"trials_{trials.slug}",
         title=f"Every recipe of {trials.place}",
         caption="At the end of training: the mean over seeds and the standard deviation (std, n - 1). Training "
-        "errors and losses are of a pass over the training examples of its own, in inference mode and not augmented; "
+        "errors and losses are from a separate pass over the training examples, in inference mode and not augmented; "
         "test labels are clean.",
         columns=(*columns, "seeds"),
         rows=tuple(rows),

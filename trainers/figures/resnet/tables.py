@@ -1,4 +1,4 @@
-"""Tables 2, 3 and 6 of ResNet (He et al. 2016, arXiv 1512.03385): what runs measured beside the paper's numbers."""
+"""Tables 2, 3 and 6 of ResNet (He et al. 2016, arXiv 1512.03385): measured numbers next to the paper's."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _count(nets: Nets, name: str, *names: str) -> int | None:
 
 
 def _error(nets: Nets, net: str, metric: str, of: str = "metrics") -> Cell:
-    """Our error in %: an estimate; of a network with several recipes, one a recipe as text."""
+    """Our error in %: an estimate; of a network with several recipes a text with one for each."""
     groups = nets.get(net, ())
     found = [(group, group.measured(metric, error_percent, of=of)) for group in groups]
     if len(groups) > 1:
@@ -163,8 +163,8 @@ def _caption(nets: Nets, data: Data, papers: str) -> str:
     own = (
         ""
         if data == Data(papers, "paper")
-        else f"Measured on {data.beside(papers)}: not comparable with the paper's numbers, which stand here to be "
-        "looked up. "
+        else f"Measured on {data.beside(papers)}: not comparable with the paper's numbers, which are given for "
+        "reference. "
     )
     tested = f" Tested by: {', '.join(protocols)}; the paper: ten crop." if papers == "imagenet2012" else ""
     changed = ", ".join(title_of(net) for net, groups in nets.items() if any(group.is_changed for group in groups))

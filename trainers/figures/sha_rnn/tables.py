@@ -1,4 +1,4 @@
-"""Tables of language models (SHA-RNN, Merity 2019, arXiv 1911.11423): what runs measured beside the paper's numbers."""
+"""Tables of language models (SHA-RNN, Merity 2019, arXiv 1911.11423): measured numbers next to the paper's."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def _ours(data: Data) -> str:
 def _caption(members: Sequence[Member], data: Data) -> str:
     return "".join(
         (
-            f"Measured on {data.title}: not comparable with the paper's numbers, which are on enwik8 and stand here to "
-            "be looked up. "
+            f"Measured on {data.title}: not comparable with the paper's numbers, which are on enwik8 and given for "
+            "reference. "
             if has_printed(members) and not is_papers(members)
             else "",
             "Measured: of several seeds the best and, in brackets, mean ± standard deviation (n - 1). Validation: of "
@@ -163,7 +163,7 @@ def _looks(member: Member, data: Data) -> Table:
     ]
     return Table(
         name=f"looks_{member.group.name}_{data.slug}" + (f"_{member.number + 1}" if member.group.note else ""),
-        title=f"What the attention of {member.name} looks back at on {data.title}",
+        title=f"Positions that the attention of {member.name} looks at, on {data.title}",
         caption=f"For some positions of the passage in the figure, the {unit}s of the memory from before it with the "
         "largest weights. ‖ stands after the symbol that was just read, and after the one that is looked at. Positions "
         "are those with the strongest look at a single row, one in each stretch of the passage.",
