@@ -1,4 +1,4 @@
-"""The model of a run: the one in its folder, or weights from elsewhere in its network."""
+"""Loads a run's model: from its folder, or its network with external weights."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from trainers.session import Session
 
 
 def load_model(session: Session) -> keras.Model:
-    """The model that a mode reads: weights of `--init_from` if they are given, else that of the finished run."""
+    """Loads the weights of `--init_from` if given, else the model of the finished run."""
     return load_imported(session) if session.init_from else load_finished(session)
 
 
 def load_finished(session: Session) -> keras.Model:
-    """The model in the folder of a finished run.
+    """Loads the model of a finished run.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: the file does not exist or cannot be read.
     """
     path = session.folder.keras_model
     if not path.exists():
         raise UserError(
-            f"{path}: there is no finished run here. Train it first: python -m trainers.main "
+            f"{path}: does not exist; the run is not finished. Train it first: python -m trainers.main "
             f"--experiment={session.recipe.name} --model_dir={session.folder.path}"
         )
     try:
@@ -37,10 +37,10 @@ def load_finished(session: Session) -> keras.Model:
 
 
 def load_imported(session: Session) -> keras.Model:
-    """The recipe's model with all of its weights from `--init_from`; prints on stderr what they expect of images.
+    """Loads all weights of the recipe's model from `--init_from`; prints their expected preprocessing on stderr.
 
     Raises:
-        UserError: they cannot be read, belong to another model, or lack those of the head.
+        UserError: the weights cannot be read, belong to another model, or lack the head.
     """
     path = session.init_from
     try:
@@ -52,7 +52,7 @@ def load_imported(session: Session) -> keras.Model:
     if loaded.initial:
         raise UserError(
             f"--init_from={path}: {loaded}. Without a trained head there is nothing to {session.run.mode}: "
-            "use weights of as many classes, or train first."
+            "use weights with the same number of classes, or train first."
         )
     if session.is_chief and not session.run.quiet:
         print(f"--init_from: {loaded}", file=sys.stderr)
