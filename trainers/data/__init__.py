@@ -1,1 +1,1 @@
-"""From record files to batches: which data sets there are, in what order they are seen, what is done to an image."""
+"""From record files to batches: data sets, the order of examples, and image preprocessing."""

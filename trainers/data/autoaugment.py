@@ -1,14 +1,14 @@
 """AutoAugment policy v0, as EfficientNet's official code applies it (section 5.2 of the recipe).
 
-It is the table of the EfficientNet and detection code, not the ImageNet table of Cubuk et al. 2019 (1805.09501) that
-torchvision carries. Quirks of the released code are part of the recipe and kept:
+This is the table of the EfficientNet and detection code, not the ImageNet table of Cubuk et al. 2019 (1805.09501) used
+by torchvision. Quirks of the released code are part of the recipe and kept:
 
 * Posterize at level 2 keeps 0 bits, a shift by 8, which TensorFlow reduces to 7: one bit survives.
 * Solarize at level 10 has threshold 256, which is 0 as a byte: every pixel is inverted.
-* TranslateY moves by 25 pixels a level whatever the size of the image: at level 9 and 224 pixels nothing is left.
+* TranslateY moves by 25 pixels per level at any image size: at level 9 and 224 pixels nothing is left.
 
-The last one is what `scaled` changes: a level then moves by a tenth of 150/331 of the image's height. 150 pixels are
-the longest translation in Cubuk et al., and torchvision takes them for a part of 331; timm rounds the ratio to 0.45.
+`scaled` changes only the last one: a level then moves by a tenth of 150/331 of the image's height. 150 pixels are the
+longest translation in Cubuk et al., and torchvision relates them to a height of 331; timm rounds the ratio to 0.45.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import math
 
 import tensorflow as tf
 
-# (operation, probability, level) twice a row; one of the 25 rows is drawn for an image.
+# (operation, probability, level) twice per row; one of the 25 rows is drawn per image.
 POLICY_V0 = (
     (("Equalize", 0.8, 1), ("ShearY", 0.8, 4)),
     (("Color", 0.4, 9), ("Equalize", 0.6, 3)),
@@ -58,8 +58,8 @@ _MAGNITUDES = {
     "SolarizeAdd": lambda level: int(11 * level),
     "TranslateY": lambda level: 25.0 * level,
 }
-_SIGNED = ("Rotate", "ShearX", "ShearY", "TranslateY")  # to either side, with equal probability
-_UNCOVERED = 128.0  # what a transformed image shows where the original does not reach
+_SIGNED = ("Rotate", "ShearX", "ShearY", "TranslateY")  # in either direction, with equal probability
+_UNCOVERED = 128.0  # fill value outside the original image
 
 
 def augment(image: tf.Tensor, seed: tf.Tensor, *, scaled: bool = False) -> tf.Tensor:
@@ -102,7 +102,7 @@ def _magnitude(name: str, level: int, height: int, scaled: bool) -> float:
 
 
 def autocontrast(image: tf.Tensor) -> tf.Tensor:
-    """Stretches each channel linearly to 0..255; a channel of one value stays."""
+    """Stretches each channel linearly to 0..255; a constant channel is unchanged."""
     low = tf.cast(tf.reduce_min(image, axis=(0, 1)), tf.float32)
     high = tf.cast(tf.reduce_max(image, axis=(0, 1)), tf.float32)
     scale = tf.where(high > low, 255 / (high - low), 1.0)
@@ -113,8 +113,8 @@ def autocontrast(image: tf.Tensor) -> tf.Tensor:
 def equalize(image: tf.Tensor) -> tf.Tensor:
     """Spreads each channel's values evenly over 0..255, as PIL does.
 
-    A value becomes the number of pixels below it, in units of a 255th of those below the largest value, rounded half
-    up; a channel with fewer than 255 of these stays.
+    A value is mapped to the number of pixels below it, in units of 1/255 of the pixels below the largest value, rounded
+    half up; a channel with fewer than 255 such pixels is unchanged.
     """
     bins = _rows(image, tf.int32) + _row(tf.constant([0, 256, 512]), image)
     histogram = tf.reshape(tf.math.bincount(bins, minlength=768, maxlength=768), [3, 256])
@@ -163,12 +163,12 @@ def rotate(image: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
 
 
 def shear_x(image: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
-    """Shifts each row to the left by `slope` times its number."""
+    """Shifts each row to the left by `slope` times its index."""
     return _transform(image, [1.0, slope, 0.0, 0.0, 1.0, 0.0])
 
 
 def shear_y(image: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
-    """Shifts each column up by `slope` times its number."""
+    """Shifts each column up by `slope` times its index."""
     return _transform(image, [1.0, 0.0, 0.0, slope, 1.0, 0.0])
 
 
@@ -178,7 +178,7 @@ def translate_y(image: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _transform(image, affine):
-    """Pixel (x, y) becomes the nearest one to (a x + b y + c, d x + e y + f), or grey where there is none."""
+    """Sets pixel (x, y) to the one nearest to (a x + b y + c, d x + e y + f), or to grey outside the image."""
     transformed = tf.raw_ops.ImageProjectiveTransformV3(
         images=image[tf.newaxis],
         transforms=tf.stack([*affine, 0.0, 0.0])[tf.newaxis],
@@ -191,7 +191,7 @@ def _transform(image, affine):
 
 
 # tf.where on bytes, and broadcasting over the last axis of 3, take several times as long as the rest of an operation.
-# So masks are multiplied, and what belongs to a channel is laid out along a whole row of the image.
+# Therefore masks are multiplied, and per-channel values are tiled along a whole row of the image.
 
 
 def _rows(image, dtype):

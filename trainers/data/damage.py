@@ -1,4 +1,4 @@
-"""One line for the user where TensorFlow or TFDS meets a damaged or missing file."""
+"""One-line explanations of TensorFlow and TFDS errors caused by damaged or missing files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ DAMAGED = "damaged record file"
 
 
 def explain(error: Exception) -> UserError | None:
-    """The line for an error that came up while records were read or decoded; None if it is another error."""
+    """Explains an error raised while reading or decoding records; None for any other error."""
     message = str(error)
     if found := re.search(rf"\[{DAMAGED}\] \[(.+?)\]", message):
         return UserError(
-            f"{found[1]} could not be read to its end: it is damaged or cut short. Copy this file again, or delete the "
-            "data set's folder and prepare it anew."
+            f"{found[1]} could not be read completely: it is damaged or truncated. Copy this file again, or delete the "
+            "data set's folder and prepare it again."
         )
     if isinstance(error, tf.errors.NotFoundError | tf.errors.PermissionDeniedError) and ".tfrecord" in message:
-        return UserError(f"A file of the data set cannot be opened any more: {one_line(error)}")
+        return UserError(f"A file of the data set can no longer be opened: {one_line(error)}")
     if isinstance(error, tf.errors.InvalidArgumentError) and re.search("JPEG|PNG|image file|DecodeImage", message):
-        return UserError(f"A record of the data set holds no image that can be decoded: {one_line(error)}")
+        return UserError(f"A record of the data set contains no decodable image: {one_line(error)}")
     return None
 
 
 def one_line(error: Exception) -> str:
-    """An error's message without line breaks and without what TensorFlow and TFDS add to it."""
+    """An error's message without line breaks and without the additions of TensorFlow and TFDS."""
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*|Failed to construct dataset .*?\}\": ", "", str(error) or type(error).__name__)
     return " ".join(text.split()).rstrip(".")[:500]

@@ -1,9 +1,8 @@
-"""From the bytes of an image file to the network's input, one example at a time.
+"""Image preprocessing, from the bytes of a file to the network's input, one example at a time.
 
-EfficientNet's recipe is that of its official code, ResNet's that of its paper (sections 3.4 and 4.2). Everything here
-runs inside `tf.data` or a SavedModel. Images are [resolution, resolution, channels] on the scale 0..255, less the mean
-image where a recipe has one; what bicubic resizing overshoots is clipped only where AutoAugment needs bytes, as in the
-official code.
+EfficientNet's follows its official code, ResNet's its paper (sections 3.4 and 4.2). Everything here runs inside
+`tf.data` or a SavedModel. Images are [resolution, resolution, channels] in 0..255, minus the mean image if the recipe
+has one; overshoots of bicubic resizing are clipped only if AutoAugment needs bytes, as in the official code.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import tensorflow as tf
 from flags.data import Images
 from trainers.data import autoaugment
 
-# Height and width of an image -> [y, x, height, width] of the part that is used.
+# Height and width of an image -> [y, x, height, width] of the window to use.
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-# The principal components of ImageNet's colours, for pixels in 0..1, as fb.resnet.torch published them. A column is a
-# component; rows are red, green, blue.
+# Principal components of ImageNet's colours, for pixels in 0..1, published in fb.resnet.torch. Columns are components;
+# rows are red, green, blue.
 COLOUR_EIGENVALUES = (0.2175, 0.0188, 0.0045)
 COLOUR_EIGENVECTORS = (
     (-0.5675, 0.7192, 0.4009),
@@ -33,15 +32,15 @@ COLOUR_EIGENVECTORS = (
 def training_image(
     encoded: tf.Tensor, seed: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None
 ) -> tf.Tensor:
-    """Decodes, crops, resizes, flips and augments an image, as `data` says.
+    """Decodes, crops, resizes, flips and augments an image as configured in `data`.
 
-    The mean image is subtracted last, with one exception: before an image is padded, so that the zeros that come in
-    are mean pixels, as in fb.resnet.torch. (AutoAugment takes bytes: with it the padding is black all the same.)
+    The mean image is subtracted last, with one exception: it is subtracted before padding, so that the padding has mean
+    colour, as in fb.resnet.torch. (AutoAugment needs bytes, so with it the padding is black.)
 
     Args:
         encoded: [], the bytes of a JPEG, PNG, GIF (its first frame) or BMP file.
-        seed: [2], integer; decides all that is random.
-        mean_image: [resolution, resolution, channels], float32; None where nothing is subtracted.
+        seed: [2], integer; seeds all random operations.
+        mean_image: [resolution, resolution, channels], float32; None: subtract nothing.
 
     Returns:
         [resolution, resolution, channels]: uint8 with AutoAugment and no mean image, else float32.
@@ -66,7 +65,7 @@ def training_image(
 def evaluation_image(
     encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None
 ) -> tf.Tensor:
-    """Decodes an image ([], bytes as above), resizes its centre square and subtracts the mean image, if there is one.
+    """Decodes an image ([], bytes as above), resizes its centre square and subtracts the mean image, if any.
 
     Returns:
         [resolution, resolution, channels], float32.
@@ -78,15 +77,14 @@ def evaluation_image(
 def ten_crops(encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.ndarray | None = None) -> tf.Tensor:
     """The four corners and the centre of an image, then their mirror images (section 3.4; from AlexNet).
 
-    They are cut after the shorter side was resized to resolution + crop_padding, of which `evaluation_image` shows the
-    centre.
+    The shorter side is first resized to resolution + crop_padding; `evaluation_image` is the centre crop of the same.
 
     Returns:
-        [10, resolution, resolution, channels], float32, less the mean image, if there is one.
+        [10, resolution, resolution, channels], float32, minus the mean image, if any.
     """
     image = _resize_shorter_side(_decode(encoded, _whole, data.channels), data, resolution + data.crop_padding)
     free = tf.shape(image)[:2] - resolution
-    places = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))  # in halves of what is free
+    places = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))  # offsets in halves of the margin
     corners = [free * tf.constant(place) // 2 for place in places]
     crops = tf.stack([image[y : y + resolution, x : x + resolution] for y, x in map(tf.unstack, corners)])
     crops = tf.concat([crops, tf.reverse(crops, axis=[2])], axis=0)
@@ -94,9 +92,9 @@ def ten_crops(encoded: tf.Tensor, data: Images, resolution: int, mean_image: np.
 
 
 def whole_image(encoded: tf.Tensor, data: Images, shorter_side: int, mean_image: np.ndarray | None = None) -> tf.Tensor:
-    """All of an image, its shorter side resized to so many pixels: [height, width, channels], float32.
+    """The whole image with its shorter side resized to `shorter_side`: [height, width, channels], float32.
 
-    Of a mean image, which has another size, the mean colour is subtracted.
+    Since a mean image has another size, its mean colour is subtracted.
     """
     image = _resize_shorter_side(_decode(encoded, _whole, data.channels), data, shorter_side)
     return _subtract(image, None if mean_image is None else mean_colour(mean_image))
@@ -119,7 +117,7 @@ def serving_images(
 
 
 def _decode(encoded: tf.Tensor, window: Window, channels: int) -> tf.Tensor:
-    """The window of an encoded image: [height, width, channels], uint8; of a JPEG no more than that is decoded."""
+    """The window of an encoded image: [height, width, channels], uint8; of a JPEG only the window is decoded."""
 
     def jpeg():
         shape = tf.io.extract_jpeg_shape(encoded)
@@ -139,7 +137,7 @@ def _whole(height, width):
 
 
 def _centre_window(data: Images, resolution: int) -> Window:
-    """The square of side resolution / (resolution + crop_padding) of the shorter side, in the middle."""
+    """The centre square whose side is resolution / (resolution + crop_padding) of the shorter side."""
 
     def window(height, width):
         part = resolution / (resolution + data.crop_padding)
@@ -159,11 +157,11 @@ def _training_window(seed: tf.Tensor, data: Images, resolution: int) -> Window:
 
 
 def _scale_jitter_window(seed: tf.Tensor, data: Images, resolution: int) -> Window:
-    """The part that a random crop shows after the shorter side was resized to a random whole number of pixels.
+    """The window of a random crop after resizing the shorter side to a random whole number of pixels.
 
-    A crop of `resolution` pixels out of an image resized by s is a part of resolution / s pixels, resized by s. Taken
-    in that order, only the part is decoded and resized; its side and place are rounded to pixels of the file rather
-    than of the resized image. A shorter side below `resolution`, of which no crop can be taken, counts as `resolution`.
+    A crop of `resolution` pixels from an image resized by s equals a window of resolution / s pixels, resized by s. In
+    that order, only the window is decoded and resized; its side and position are rounded to pixels of the file instead
+    of the resized image. A shorter side below `resolution`, too small for a crop, counts as `resolution`.
     """
     smallest, largest = data.shorter_side
 
@@ -181,7 +179,7 @@ def _scale_jitter_window(seed: tf.Tensor, data: Images, resolution: int) -> Wind
 
 
 def _inception_window(seed: tf.Tensor, data: Images, resolution: int) -> Window:
-    """A random part: 8 to 100 % of the area, aspect ratio 3/4 to 4/3; the centre square if ten trials find none."""
+    """A random window: 8 to 100 % of the area, aspect ratio 3/4 to 4/3; the centre square if ten attempts fail."""
 
     def window(height, width):
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
@@ -201,26 +199,26 @@ def _inception_window(seed: tf.Tensor, data: Images, resolution: int) -> Window:
 
 
 def _resize_shorter_side(image: tf.Tensor, data: Images, shorter_side: int) -> tf.Tensor:
-    """[height, width, channels], uint8 -> the same in another size, float32, with the aspect ratio kept."""
+    """Resizes [height, width, channels], uint8, to float32, keeping the aspect ratio."""
     size = tf.shape(image)[:2]
     size = tf.cast(tf.round(shorter_side * size / tf.reduce_min(size)), tf.int32)
     return tf.ensure_shape(_resize_to(image, data, size), [None, None, data.channels])
 
 
 def _resize(image: tf.Tensor, data: Images, resolution: int) -> tf.Tensor:
-    """[height, width, channels], uint8 -> [resolution, resolution, channels], float32; the aspect ratio is not kept."""
+    """Resizes [height, width, channels], uint8, to [resolution, resolution, channels], float32, ignoring the aspect."""
     return _resize_to(image, data, [resolution, resolution])
 
 
 def _resize_to(image: tf.Tensor, data: Images, size) -> tf.Tensor:
     if data.resize == "bicubic_tf1":
-        # TensorFlow 1's kernel: A = -0.75, and pixel centres at whole numbers.
+        # TensorFlow 1's kernel: A = -0.75, and pixel centres at integers.
         return tf.raw_ops.ResizeBicubic(images=image[tf.newaxis], size=size)[0]
     return tf.cast(tf.image.resize(image, size, method=data.resize), tf.float32)
 
 
 def _pad_and_shift(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Shifts an image by up to an eighth of its side (at least a pixel) in each direction; zeros come in."""
+    """Shifts an image by up to an eighth of its side (at least a pixel) in each direction, with zero padding."""
     side = image.shape[0]
     pad = max(1, side // 8)
     y, x = tf.unstack(tf.random.stateless_uniform([2], seed, 0, 2 * pad + 1, dtype=tf.int32))
@@ -229,11 +227,11 @@ def _pad_and_shift(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _light(image: tf.Tensor, seed: tf.Tensor, deviation: float) -> tf.Tensor:
-    """Adds AlexNet's noise: to all pixels the same random amount of every principal component."""
+    """Adds AlexNet's noise: the same random multiple of each principal component for all pixels."""
     height, width, channels = image.shape
     amounts = tf.random.stateless_normal([3], seed, stddev=deviation)
     noise = 255 * tf.linalg.matvec(tf.constant(COLOUR_EIGENVECTORS), amounts * tf.constant(COLOUR_EIGENVALUES))
-    # Row by row: to add [3] along the last axis takes five times as long.
+    # Row by row: adding [3] along the last axis takes five times as long.
     rows = tf.reshape(image, [height, width * channels]) + tf.tile(noise, [width])
     return tf.reshape(rows, image.shape)
 

@@ -1,8 +1,8 @@
-"""Small sets of images in memory: decoded once, a subset drawn, labels corrupted, batches gathered.
+"""Small image data sets in memory: decoding, subsets, label noise and batches.
 
-Every draw is a pure function of a seed: which examples are used, which labels are wrong and what they become, in what
-order an epoch goes through them, how far an image is shifted in a step. The draws of subset and noise have generators
-of their own: with one for both, a small subset may consist of corrupted examples alone.
+Every random choice is a pure function of a seed: the subset, the corrupted labels, the order of an epoch, the shift of
+an image in a step. Subset and noise use separate generators: with a shared one, a small subset could consist entirely
+of corrupted examples.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tensorflow as tf
 from flags.data import SmallImages
 from trainers.data import images, stream
 
-SUBSET, NOISE = 1, 2  # what a generator is for, which is part of its seed
+SUBSET, NOISE = 1, 2  # purpose of a generator; part of its seed
 SHIFT = 8  # an image is shifted by up to an eighth of its side
 
 
@@ -30,21 +30,21 @@ class InMemoryImages:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSet(InMemoryImages):
-    """The examples that are used for training, in random order; `labels` are those that are trained on."""
+    """The training examples in random order; `labels` are the (possibly corrupted) training labels."""
 
-    index: np.ndarray  # [examples], int64: which example of the split each is
+    index: np.ndarray  # [examples], int64: position of each example in the split
     true_labels: np.ndarray  # [examples], int64
 
     @property
     def is_corrupted(self) -> np.ndarray:
-        """[examples], bool: whose label was replaced."""
+        """[examples], bool: whether the label was replaced."""
         return self.labels != self.true_labels
 
 
 def decoded(split: stream.Records, data: SmallImages, resolution: int) -> InMemoryImages:
-    """All examples of a split, as they are tested: resized to `resolution`, if they have another size.
+    """All examples of a split, preprocessed as in evaluation: resized to `resolution` if necessary.
 
-    Decoding takes a good part of a short run, so that a process which has many (of a sweep) does it once.
+    Cached, because decoding takes much of a short run and a sweep's worker runs many.
     """
     as_it_is = {"num_train": None, "label_noise": 0.0, "subset_seed": None, "noise_seed": None}
     return _decoded(split, dataclasses.replace(data, **as_it_is), resolution)
@@ -71,11 +71,11 @@ def training_set(
     subset_seed: int,
     noise_seed: int,
 ) -> TrainingSet:
-    """The first `num_train` examples of a random order (None: all), of which a share has a wrong label.
+    """The first `num_train` examples of a random order (None: all), with label noise.
 
-    An example is corrupted with probability `label_noise`, on its own; its label becomes any other class, each as
-    likely. What happens to an example depends on its place in the order alone, so of two sizes or two rates the smaller
-    set of examples, or of corrupted ones, is part of the larger.
+    Each example is corrupted independently with probability `label_noise`; its label becomes one of the other classes
+    with equal probability. The result for an example depends only on its place in the order: a smaller subset, or the
+    corrupted examples at a lower rate, are contained in the larger.
     """
     order = np.random.default_rng([SUBSET, subset_seed]).permutation(len(pool.labels))[:num_train]
     noise = np.random.default_rng([NOISE, noise_seed])
@@ -97,10 +97,10 @@ def training_batches(
     global_batch: int,
     context: tf.distribute.InputContext,
 ) -> tf.data.Dataset:
-    """The batches of one input pipeline from `first_step` on, without end: `image` (uint8), `label`, `share`, [batch].
+    """The infinite batches of one input pipeline from `first_step` on: `image` (uint8), `label`, `share`, [batch].
 
-    Every epoch goes through all examples once in another order; its last batch has what is left. A replica gets a
-    part of every step, as equal as can be. `share` is global_batch / examples of the step.
+    Every epoch visits all examples once in a new order; its last batch has the remainder. The replicas get parts of
+    every step that are as equal as possible. `share` is global_batch / examples of the step.
     """
     count = len(examples.labels)
     per_epoch = -(-count // global_batch)
@@ -111,7 +111,7 @@ def training_batches(
     is_augmented = data.crop == "pad_and_shift" or data.flip
 
     def steps_of(epoch):
-        # Of a step with all examples the order means nothing.
+        # The order is irrelevant if a step has all examples.
         order = stream.permutation(count, stream.key(seed, epoch, 0)) if per_epoch > 1 else tf.range(count)
         first = tf.where(tf.equal(epoch, first_step // per_epoch), first_step % per_epoch, 0)
         parts = tf.data.Dataset.range(tf.cast(first, tf.int64) * own, per_epoch * own)
@@ -145,7 +145,7 @@ def evaluation_batches(
 ) -> tf.data.Dataset:
     """The batches of one input pipeline that together cover all examples once, in order.
 
-    Each example also has `weight`: 1.0, or 0.0 for the copies of the last one that fill up the last batch.
+    Each example also has `weight`: 1.0, or 0.0 for copies of the last example that pad the last batch.
     """
     count = len(next(iter(columns.values())))
     steps = -(-count // global_batch)
@@ -163,9 +163,9 @@ def evaluation_batches(
 
 
 def _shifted_and_flipped(image, data: SmallImages, key, low, high, global_batch: int):
-    """Images [batch, side, side, channels], each shifted and mirrored by its own draws; black comes in.
+    """Images [batch, side, side, channels], each randomly shifted and mirrored, with black padding.
 
-    The draws of examples `low` to `high` of the step are those that one replica, which has them all, makes.
+    The random choices for examples `low` to `high` of the step do not depend on the number of replicas.
     """
     side = image.shape[1]
     most = max(1, side // SHIFT) if data.crop == "pad_and_shift" else 0
@@ -173,7 +173,7 @@ def _shifted_and_flipped(image, data: SmallImages, key, low, high, global_batch:
     y, x = tf.unstack(tf.floor(draws[:, :2] * (2 * most + 1)) - most, axis=1)
     is_flipped = draws[:, 2] < (0.5 if data.flip else 0.0)
     zero, one = tf.zeros_like(x), tf.ones_like(x)
-    # A pixel of the result at (column, row) is that of the image at (a column + c, row + y).
+    # The result's pixel at (column, row) is the image's pixel at (a column + c, row + y).
     a = tf.where(is_flipped, -one, one)
     c = tf.where(is_flipped, side - 1 - x, x)
     transforms = tf.stack([a, zero, c, zero, one, y, zero, zero], axis=1)

@@ -1,7 +1,7 @@
-"""Finds and prepares data sets under TFDS, and says in one line what is wrong where that fails.
+"""Finds and prepares TFDS data sets, and explains failures in one line.
 
-Nothing is downloaded or prepared unless the user asked for it. Only the embedded samples, which are on the machine
-already, are prepared when they are first opened.
+Nothing is downloaded or prepared unless the user requests it. Only the embedded samples, which are already on the
+machine, are prepared on first use.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from trainers.data.damage import one_line
 from trainers.data.splits import Features, Split, open_split
 
 MANUAL_FILES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")}
-# TFDS gives manual instructions for every configuration of these; those named here need nothing by hand.
+# TFDS gives manual instructions for every configuration of these, but the ones listed here need no manual download.
 NOTHING_BY_HAND = ("wmt14_translate/fr-en",)
 
 
 class DataNotPrepared(UserError):
-    """A data set is not in the TFDS folder; the message gives the command that prepares it."""
+    """The data set is not in the TFDS folder; the message gives the command that prepares it."""
 
     def __init__(self, source: Source):
         builder = source.builder
@@ -41,10 +41,10 @@ class DataNotPrepared(UserError):
 
 
 class Source:
-    """A data set under TFDS, prepared or not.
+    """A TFDS data set, prepared or not.
 
     Raises:
-        UserError: there is no such data set, or its description cannot be read.
+        UserError: the data set does not exist, or its description cannot be read.
     """
 
     def __init__(self, name: str, data_dir: str | os.PathLike | None = None):
@@ -54,13 +54,13 @@ class Source:
 
     @property
     def is_prepared(self) -> bool:
-        """Whether the data set is in the folder, whole."""
+        """Whether the complete data set is in the folder."""
         # Written last, and before the folder gets its final name.
         return tf.io.gfile.exists(os.path.join(self.builder.data_dir, "dataset_info.json"))
 
     @property
     def is_embedded(self) -> bool:
-        """Whether an installed package carries it."""
+        """Whether the data set is part of an installed package."""
         return getattr(self.builder, "IS_EMBEDDED", False)
 
     @property
@@ -70,7 +70,7 @@ class Source:
 
     @property
     def location(self) -> str:
-        """Where it is, or how to get it."""
+        """The location of the data set, or how to get it."""
         return f"found in {self.folder}" if self.is_prepared else str(DataNotPrepared(self))
 
     def split(self, expression: str, features: Features) -> Split:
@@ -80,8 +80,8 @@ class Source:
         """Prepares an embedded sample that is not in the folder, and other data sets if `download`.
 
         Raises:
-            DataNotPrepared: it is not in the folder, and may not be downloaded.
-            UserError: as `prepare`.
+            DataNotPrepared: it is not in the folder, and `download` is false.
+            UserError: see `prepare`.
         """
         if not self.is_prepared:
             if not self.is_embedded and not download:
@@ -89,17 +89,17 @@ class Source:
             self.prepare(download)
 
     def prepare(self, download: bool = False) -> None:
-        """Makes TFDS write the data set into the folder; nothing happens if it is there.
+        """Writes the data set into the TFDS folder; does nothing if it already exists.
 
-        TFDS writes into a temporary folder and renames it when all is done, so an interruption leaves nothing that
-        could be taken for whole. Of several processes that do this at once the first rename wins, and the others use
-        its result.
+        TFDS writes into a temporary folder and renames it at the end, so an interruption leaves no partial data set. If
+        several processes do this at once, the first rename wins and the others use its result.
 
         Args:
-            download: whether TFDS may fetch files. Data sets that must be fetched by hand do not need it.
+            download: whether TFDS may download files. Not needed for data sets with a manual download.
 
         Raises:
-            UserError: it may not, files to be fetched by hand are missing, or writing or fetching failed.
+            UserError: a download is needed but not allowed, manually downloaded files are missing, or downloading or
+                writing failed.
         """
         if self.is_prepared:
             return
@@ -108,17 +108,17 @@ class Source:
             try:
                 self.builder.download_and_prepare()
             except Exception as error:
-                # If the folder is there now, another process was faster, and ours could not be given its name.
+                # If the folder exists now, another process was faster, and our rename failed.
                 if not self.is_prepared:
                     raise UserError(f"{self.name} could not be prepared in {self.folder}: {one_line(error)}") from error
         if not self.is_prepared:
             raise UserError(
-                f"{self.builder.data_dir} is in the way: it has no dataset_info.json. Delete it and try again."
+                f"{self.builder.data_dir} is incomplete: it has no dataset_info.json. Delete it and try again."
             )
-        self.builder = find_builder(self.name, self.folder)  # with what is now known of its splits
+        self.builder = find_builder(self.name, self.folder)  # now with its splits
 
     def _check_files_to_fetch(self, download: bool) -> None:
-        """Stops what TFDS would start without all it needs: with one archive of two it would write half of ImageNet."""
+        """Checks that all files are available: with one of two archives, TFDS would write half of ImageNet."""
         builder = self.builder
         if self.is_fetched_by_hand:
             folder = manual_folder(builder)
@@ -128,15 +128,15 @@ class Source:
                 raise UserError(f"{self.name} cannot be prepared without {', '.join(missing)}. {_manual_step(builder)}")
         elif not (download or self.is_embedded or (isinstance(builder, Archived) and builder.local_source())):
             how = f"add --download{_or_by_hand(builder)}"
-            raise UserError(f"{self.name} has to be downloaded into {builder.data_dir_root}. To allow that, {how}")
+            raise UserError(f"{self.name} must be downloaded to {builder.data_dir_root}. To allow that, {how}")
 
 
 class GeneratedSource:
-    """A data set that is made in memory: there is nothing to find or to prepare. As `Source`."""
+    """A data set generated in memory, which needs no preparation. Same interface as `Source`."""
 
     is_prepared = True
     is_embedded = False
-    location = "made in memory"
+    location = "generated in memory"
 
     def __init__(self, name: str):
         self.name = name
@@ -149,7 +149,7 @@ class GeneratedSource:
 
 
 def data_folder(data_dir: str | os.PathLike | None = None) -> str:
-    """Where data sets are looked for: the given folder, else TFDS_DATA_DIR, else the one in the user's home."""
+    """The folder of data sets: the given one, else $TFDS_DATA_DIR, else the default in the user's home."""
     return os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
@@ -157,7 +157,7 @@ def find_builder(name: str, folder: str) -> tfds.core.DatasetBuilder:
     """TFDS's builder of a data set in a folder, prepared or not.
 
     Raises:
-        UserError: there is no such data set, or its description cannot be read.
+        UserError: the data set does not exist, or its description cannot be read.
     """
     try:
         return tfds.builder(name, data_dir=folder)
@@ -165,30 +165,30 @@ def find_builder(name: str, folder: str) -> tfds.core.DatasetBuilder:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False), n=3)
         hint = f"Near: {', '.join(near)}" if near else "See https://www.tensorflow.org/datasets/catalog"
         raise UserError(f"data.name={name}: no such data set. {hint}") from error
-    except Exception as error:  # of many kinds: an unknown version or configuration, or a damaged description
+    except Exception as error:  # many types: an unknown version or configuration, or a damaged description
         infos = tf.io.gfile.glob(os.path.join(folder, re.split("[/:]", name)[0], "*", "dataset_info.json"))
-        hint = f". If {infos[0]} is damaged, delete its folder and prepare the data set anew." if infos else ""
+        hint = f". If {infos[0]} is damaged, delete its folder and prepare the data set again." if infos else ""
         raise UserError(f"data.name={name}: {one_line(error)}{hint}") from error
 
 
 def _manual_step(builder: tfds.core.DatasetBuilder) -> str:
-    """What the user has to fetch by hand, and where it belongs."""
+    """Instructions for a manual download."""
     if files := MANUAL_FILES.get(builder.name):
         return f"Put {' and '.join(files)} into {manual_folder(builder)}"
     instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split()).rstrip(".")
-    return f"Its files are fetched by hand, into {manual_folder(builder)}: {instructions}"
+    return f"Download its files manually to {manual_folder(builder)}: {instructions}"
 
 
 def _or_by_hand(builder: tfds.core.DatasetBuilder) -> str:
-    """The other way to an archive that can be downloaded."""
+    """The alternative to --download for an archive that can also be downloaded manually."""
     if isinstance(builder, Archived):
-        return f"; or put {builder.archive} into {manual_folder(builder)} and leave --download out"
+        return f"; or put {builder.archive} into {manual_folder(builder)} and omit --download"
     return ""
 
 
 @contextlib.contextmanager
 def _quiet_tfds(show_progress: bool) -> Iterator[None]:
-    """Keeps TFDS's messages off stdout, and two processes with one seed from writing into one folder.
+    """Keeps TFDS's messages off stdout, and processes with equal seeds from writing into the same folder.
 
     TFDS draws the name of its temporary folder from Python's global generator, which a run may have seeded.
     """

@@ -1,4 +1,4 @@
-"""Splits of data sets, in TFDS's language: `train`, `train[25022:]`, `train+validation`, `train[:10%]`."""
+"""Splits of data sets, in TFDS's syntax: `train`, `train[25022:]`, `train+validation`, `train[:10%]`."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Features = Mapping[str, tuple[str, tf.DType]]  # our name of a feature -> its na
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Some of a data set's records in file order; what `trainers.data.stream` reads from."""
+    """A subset of a data set's records in file order, read by `trainers.data.stream`."""
 
     num_examples: int
-    shard_sizes: tuple[int, ...]  # records of each file that belong to the split
+    shard_sizes: tuple[int, ...]  # number of records of each file in the split
     _files: tuple[str, ...]
-    _skips: tuple[int, ...]  # records of each file that come before them
+    _skips: tuple[int, ...]  # number of records of each file before them
     _features: Features = dataclasses.field(hash=False)
 
     def read(self, shard: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
         """`take` serialised examples of a file, starting at the split's `skip`-th.
 
-        A file with fewer examples is an error that names it. TensorFlow's own messages about damaged records name no
-        file, and it does not notice a file that was cut between two records.
+        A file with fewer examples raises an error that names it. TensorFlow's own messages about damaged records name
+        no file, and it does not notice a file truncated between two records.
         """
         file = tf.gather(tf.constant(self._files), shard)
         before = tf.gather(tf.constant(self._skips, tf.int64), shard) + skip
         records = tf.data.TFRecordDataset(file, buffer_size=READ_BUFFER_BYTES).skip(before).take(take)
-        # `ignore_errors` ends a file at its first bad record, but tries for ever to open one that cannot be opened.
+        # `ignore_errors` ends a file at its first bad record, but retries endlessly if a file cannot be opened.
         opened = tf.data.FixedLengthRecordDataset(file, 1).take(1).skip(1)
         shortage = tf.data.Dataset.from_tensors(file).map(_fail)
         return opened.concatenate(records.ignore_errors(log_warning=True)).concatenate(shortage).take(take)
@@ -50,10 +50,10 @@ class Split:
 
 
 def open_split(builder: tfds.core.DatasetBuilder, expression: str, features: Features) -> Split:
-    """A split of a prepared data set.
+    """Opens a split of a prepared data set.
 
     Raises:
-        UserError: the data set has no such split, or some of its files are missing.
+        UserError: the split does not exist, or some of its files are missing.
     """
     files = split_instructions(builder.info.splits, expression, builder.info.full_name)
     _check_files(builder, {file.filename for file in files})
@@ -67,10 +67,10 @@ def open_split(builder: tfds.core.DatasetBuilder, expression: str, features: Fea
 
 
 def split_instructions(splits: tfds.core.SplitDict, expression: str, name: str, unit: str = "example") -> list:
-    """The files of a split with the records to skip and to take in each; a record is a `unit` in messages.
+    """The files of a split with the records to skip and to take in each; messages call a record a `unit`.
 
     Raises:
-        UserError: there is no such split, or it is empty.
+        UserError: the split does not exist or is empty.
     """
     known = ", ".join(f"{split} ({info.num_examples:,})" for split, info in splits.items())
     try:
@@ -83,15 +83,15 @@ def split_instructions(splits: tfds.core.SplitDict, expression: str, name: str, 
 
 
 def parts_of(lengths: Mapping[str, int], expression: str, name: str, unit: str) -> list[tuple[str, int, int]]:
-    """What a split expression means where splits are arrays: (whole split, begin, end), one after the other.
+    """Resolves a split expression for splits that are arrays, to a list of (whole split, begin, end).
 
     Args:
-        lengths: whole split -> how many units (examples, bytes, words, pairs) it has.
+        lengths: whole split -> its number of units (examples, bytes, words, pairs).
 
     Raises:
-        UserError: there is no such split, or it is empty.
+        UserError: the split does not exist or is empty.
     """
-    # TFDS takes a split for files of examples: here one file, in a folder that has the split's name.
+    # TFDS expects a split to consist of files of examples: here one file, in a folder named after the split.
     template = functools.partial(tfds.core.ShardedFileTemplate, dataset_name="parts", filetype_suffix="none")
     splits = tfds.core.SplitDict(
         tfds.core.SplitInfo(name=split, shard_lengths=[length], num_bytes=0, filename_template=template(data_dir=split))
@@ -102,11 +102,11 @@ def parts_of(lengths: Mapping[str, int], expression: str, name: str, unit: str) 
 
 
 def check_num_train(num_train: int | None, available: int, *, split: str, name: str, unit: str) -> None:
-    """Refuses a recipe that asks for more training examples than its split has."""
+    """Raises UserError if a recipe needs more training examples than its split has."""
     if num_train is not None and num_train > available:
         raise UserError(
             f"data.num_train={num_train}: data.train_split={split} of {name} has {available:,} {unit}s. "
-            "Take at most that many, or none for all."
+            "Set at most that number, or none for all."
         )
 
 
@@ -121,8 +121,8 @@ def _check_files(builder: tfds.core.DatasetBuilder, files: set[str]) -> None:
     missing = sorted(file for file in files if os.path.basename(file) not in present)
     if missing:
         raise UserError(
-            f"{missing[0]} is missing, one of {len(missing)} of {len(files)}: the folder was not copied whole. "
-            "Copy it again, or delete it and prepare the data set anew."
+            f"{missing[0]} is missing, one of {len(missing)} of {len(files)}: the folder is an incomplete copy. "
+            "Copy it again, or delete it and prepare the data set again."
         )
 
 

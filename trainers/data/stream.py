@@ -1,12 +1,12 @@
-"""In what order examples are seen: training streams that start at any step, and evaluation that counts each once.
+"""The order of examples: training streams that can start at any step, and evaluation that counts each example once.
 
 The order is a pure function of (seed, epoch, position). In every epoch the shards of a split are permuted, the
-records are read in that order and cut into windows of `shuffle_window` records, and each window is permuted. So a
-stream can begin at any position: whole shards before it are not opened, the rest of its window is read but not
-decoded. What is permuted are undecoded records; at most two windows of them are in memory.
+records are read in that order and split into windows of `shuffle_window` records, and each window is permuted. A stream
+can therefore begin at any position: complete shards before it are not opened, the rest of its window is read but not
+decoded. Undecoded records are permuted; at most two windows of them are in memory.
 
-Positions count on over the epochs: position P is record P % n of epoch P // n, and step s takes the positions
-s * global_batch up to (s + 1) * global_batch, replica after replica. Batches may cross from one epoch to the next.
+Positions continue over the epochs: position P is record P % n of epoch P // n, and step s takes the positions
+s * global_batch up to (s + 1) * global_batch, replica by replica. Batches may span two epochs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Protocol
 
 import tensorflow as tf
 
-PARALLEL_READS = 16  # places of a split read at once, for files that come over a network
+PARALLEL_READS = 16  # number of parallel readers of a split, for files on a network
 
 Example = Mapping[str, tf.Tensor]
 
 
 class Records(Protocol):
-    """What a stream reads from: a split of a data set. The order of `shard_sizes` is the file order."""
+    """The input of a stream: a split of a data set. The order of `shard_sizes` is the file order."""
 
     num_examples: int
     shard_sizes: Sequence[int]
@@ -44,15 +44,15 @@ def training_batches(
     shuffle_window: int,
     context: tf.distribute.InputContext,
 ) -> tf.data.Dataset:
-    """The batches of one input pipeline from `first_step` on, without end.
+    """The infinite batches of one input pipeline from `first_step` on.
 
-    To be used in `strategy.distribute_datasets_from_function`. Replicas are numbered pipeline after pipeline; replica r
-    gets the r-th part of every step, so any number of replicas sees the same global batches.
+    For `strategy.distribute_datasets_from_function`. Replicas are numbered pipeline by pipeline; replica r gets the
+    r-th part of every step, so the global batches do not depend on the number of replicas.
 
     Args:
-        preprocess: makes an example of the batch, with static shapes, from `image` (encoded bytes) and `label`, and
-            from a seed ([2] int64) that belongs to the run's seed and the example's position alone.
-        shuffle_window: how many records are permuted together; from the split's size on, the shuffle is perfect.
+        preprocess: maps `image` (encoded bytes) and `label`, and a seed ([2] int64) that depends only on the run's
+            seed and the example's position, to an example of the batch with static shapes.
+        shuffle_window: number of records permuted together; at the split's size or more, the shuffle is perfect.
     """
     replica_batch = context.get_per_replica_batch_size(global_batch)
     pipeline_batch = global_batch // context.num_input_pipelines
@@ -66,7 +66,7 @@ def training_batches(
         owner = positions % global_batch // pipeline_batch
         wanted = tf.where(tf.logical_and(positions >= first, owner == context.input_pipeline_id))
         chosen = tf.gather_nd(tf.stack([tf.cast(order, tf.int64), positions], axis=1), wanted)
-        # Each element refers to the whole window: a record is copied out of it only where it is decoded.
+        # Each element references the whole window: a record is copied only for decoding.
         return tf.data.Dataset.zip(
             tf.data.Dataset.from_tensors(records).repeat(), tf.data.Dataset.from_tensor_slices(chosen)
         )
@@ -93,11 +93,11 @@ def evaluation_batches(
     """The batches of one input pipeline that together cover a split once, in file order.
 
     Every replica gets ceil(num_examples / global_batch) full batches. Each example also has `weight`: 1.0, or 0.0 for
-    the copies of the split's first example that fill up the last batches.
+    copies of the split's first example that pad the last batches.
 
     Args:
-        preprocess: makes an example of the batch from `image` (encoded bytes) and `label`; of static shape, where a
-            replica's batch has more than one.
+        preprocess: maps `image` (encoded bytes) and `label` to an example of the batch; with static shapes, unless a
+            replica's batch is a single example.
     """
     replica_batch = context.get_per_replica_batch_size(global_batch)
     steps = -(-split.num_examples // global_batch)
@@ -126,7 +126,7 @@ def examples(split: Records, begin: int = 0, end: int | None = None) -> tf.data.
 
 
 def finished(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:
-    """Keeps two batches a replica ready, in an order that does not depend on timing."""
+    """Prefetches two batches per replica, in an order that does not depend on timing."""
     options = tf.data.Options()
     options.deterministic = True
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
@@ -134,7 +134,7 @@ def finished(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> t
 
 
 def _windows(split: Records, seed: int, first: int, shuffle_window: int) -> tf.data.Dataset:
-    """(epoch, window, its records in reading order), from the window that holds position `first` on, without end."""
+    """Infinite (epoch, window, its records in reading order), starting at the window that contains position `first`."""
     first_epoch, offset = divmod(first, split.num_examples)
     first_window = offset // shuffle_window
 
@@ -150,10 +150,10 @@ def _windows(split: Records, seed: int, first: int, shuffle_window: int) -> tf.d
 
 
 def _epoch_records(split: Records, seed: int, epoch: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
-    """The records of an epoch before windows are permuted, from the `first` on.
+    """The records of an epoch from the `first` on, before windows are permuted.
 
-    The permuted shards, one after the other, are cut into as many lanes as can be read at once. Record p comes from
-    lane p % lanes: its (p // lanes)-th. Only the lengths of lanes are needed to start anywhere.
+    The concatenated permuted shards are cut into as many lanes as there are parallel readers. Record p is the
+    (p // lanes)-th of lane p % lanes. Starting anywhere needs only the lengths of the lanes.
     """
     n = split.num_examples
     lanes = min(PARALLEL_READS, len(split.shard_sizes))
@@ -165,7 +165,7 @@ def _epoch_records(split: Records, seed: int, epoch: tf.Tensor, first: tf.Tensor
         done = (first - lane + lanes - 1) // lanes
         return _read_range(split, order, begin + done, begin + length)
 
-    # A lane that is at its end is passed over, so the turn stays right in the last round, when some have one more.
+    # Exhausted lanes are skipped, so the order stays right in the last round, where some lanes have one more record.
     turns = tf.data.Dataset.from_tensor_slices((first + tf.range(lanes, dtype=tf.int64)) % lanes)
     return turns.interleave(
         lane_records, cycle_length=lanes, block_length=1, num_parallel_calls=lanes, deterministic=True
@@ -173,7 +173,7 @@ def _epoch_records(split: Records, seed: int, epoch: tf.Tensor, first: tf.Tensor
 
 
 def _read_range(split: Records, order: tf.Tensor, begin: tf.Tensor | int, end: tf.Tensor | int) -> tf.data.Dataset:
-    """Records [begin, end) of the shards read one after the other in `order`; other shards are not opened."""
+    """Records [begin, end) of the shards concatenated in `order`; other shards are not opened."""
     sizes = tf.gather(tf.constant(split.shard_sizes, tf.int64), order)
     starts = tf.cumsum(sizes, exclusive=True)
     skip = tf.maximum(begin - starts, 0)
@@ -191,6 +191,6 @@ def key(seed: int, epoch: tf.Tensor, purpose: tf.Tensor | int) -> tf.Tensor:
 
 def permutation(size: tf.Tensor | int, key: tf.Tensor) -> tf.Tensor:
     """The numbers 0..size-1 in random order: [size] int32."""
-    # The algorithm is named: left to choose, TensorFlow takes another one on another device.
+    # An explicit algorithm: by default TensorFlow's choice depends on the device.
     numbers = tf.random.stateless_uniform([size], key, minval=None, maxval=None, dtype=tf.int64, alg="philox")
     return tf.argsort(numbers)

@@ -1,4 +1,4 @@
-"""Made-up data sets, to measure and to try things without data: the whole pipeline runs on them."""
+"""Synthetic image data sets for benchmarks and tests; they pass through the complete pipeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES = ("synthetic", "synthetic_cifar10")
 
 
 def open_synthetic(name: str, *, seed: int) -> SyntheticDataSet:
-    """The data set of one of `NAMES`: of the shape of ImageNet, or of CIFAR-10."""
+    """The data set of one of `NAMES`, in the shape of ImageNet or of CIFAR-10."""
     if name == "synthetic":
         return SyntheticDataSet(name=name, seed=seed)
     return SyntheticDataSet(
@@ -29,7 +29,7 @@ def open_synthetic(name: str, *, seed: int) -> SyntheticDataSet:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SyntheticSplit:
-    """Some of the positions of a synthetic split; a record is a position (int64)."""
+    """A subset of the positions of a synthetic split; a record is a position (int64)."""
 
     num_examples: int
     shard_sizes: tuple[int, ...]
@@ -43,7 +43,7 @@ class SyntheticSplit:
 
     @property
     def distinct(self) -> SyntheticSplit:
-        """Each image once; of a split that is smaller than that, the split."""
+        """Each image once; the whole split if it is smaller."""
         count = len(self._images)
         if self.num_examples <= count:
             return self
@@ -59,13 +59,13 @@ def _jpeg(image: tf.Tensor) -> tf.Tensor:
 
 
 class SyntheticDataSet:
-    """A few random images, repeated as often as asked; labels go round. Splits: train, validation, test.
+    """A few random images, repeated to the size of the split, with cyclic labels. Splits: train, validation, test.
 
     Args:
-        num_test: examples of `test`, and of `validation`, which is the same.
-        size: (height, width) of the images in pixels; a file has about 110 KB at the default, as ImageNet's have.
-        encode: makes a file of an image ([height, width, 3], uint8).
-        num_images: how many different images there are.
+        num_test: number of examples of `test`, and of `validation`, which is the same.
+        size: (height, width) of the images in pixels; at the default a file has about 110 KB, as in ImageNet.
+        encode: encodes an image ([height, width, 3], uint8) as a file.
+        num_images: number of different images.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class SyntheticDataSet:
         self._lengths = {"train": num_train, "validation": num_test, "test": num_test}
 
     def split(self, expression: str) -> SyntheticSplit:
-        """The examples of a split, in TFDS's language."""
+        """The examples of a split, in TFDS's syntax."""
         parts = [(begin, end) for _, begin, end in parts_of(self._lengths, expression, self.name, "example")]
         sizes = tuple(end - begin for begin, end in parts)
         return SyntheticSplit(

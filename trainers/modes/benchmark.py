@@ -1,10 +1,9 @@
-"""`--mode=benchmark`: how fast an experiment trains here, and how much of that the loop itself costs.
+"""`--mode=benchmark`: training speed on this machine, and the overhead of the training loop.
 
-Three things are measured in turn, window by window, so that a machine whose speed drifts treats them alike: the loop
-on real input; the loop on one batch again and again; and a bare compiled step on that same batch, called from Python,
-with what the recipe asks of a step (forward, backward, L2, clipping, update, weight average) and nothing else. Speed
-is in examples a second, or in bytes or words of a text, whose one batch is a segment of full length, or in the
-subwords of translations.
+Three variants are measured in alternating windows, so that drifts of the machine's speed affect them equally: the loop
+on real input; the loop on a single repeated batch; and a bare compiled step on that batch, called from Python, with
+only what the recipe requires (forward, backward, L2, clipping, update, weight average). Speed is in examples per
+second, in bytes or words for texts (whose single batch is a segment of full length), or in subwords for translation.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ WINDOW_SECONDS = 4.0
 
 
 def benchmark(run: Run) -> None:
-    """Prints the speed of the loop, of a bare step on the same batch, and of the input alone."""
+    """Prints the speed of the loop, of a bare step on the same batch, and of the input pipeline alone."""
     session = open_session(run)
     numbers = measure(session)
     if run.json:
@@ -43,7 +42,7 @@ def benchmark(run: Run) -> None:
 
 
 def measure(session: Session) -> dict[str, float | int | str]:
-    """All numbers of the benchmark. `loop_share` is the loop's speed over the bare step's, both on the same batch."""
+    """Returns all measurements. `loop_share` is the loop's speed divided by the bare step's, on the same batch."""
     began = time.perf_counter()
     state = session.build_state()
     loop = session.build_loop(state)
@@ -84,9 +83,9 @@ def measure(session: Session) -> dict[str, float | int | str]:
 
 
 class RealInput:
-    """The run's own batches, and how many examples, bytes or words there were in a step of each call of the loop.
+    """The run's own batches, and the number of units (examples, bytes, words) per step of each call of the loop.
 
-    The segments of a text that come to their end begin again.
+    The segments of a text restart at its end.
     """
 
     def __init__(self, session: Session):
@@ -100,7 +99,7 @@ class RealInput:
         self._step = 0
 
     def advance(self, steps: int) -> int:
-        """Notes what the next `steps` steps, which are returned, will see."""
+        """Records the units of the next `steps` steps; returns `steps`."""
         session = self._session
         places = [step % session.task.length.total for step in range(self._step, self._step + steps)]
         self.units_per_step.append(sum(session.task.units(place, 1) for place in places) / steps)
@@ -109,12 +108,12 @@ class RealInput:
 
 
 def _mean_units(session: Session) -> float:
-    """How many examples, bytes or words a step of the run sees."""
+    """The mean number of units (examples, bytes, words) per step of the run."""
     return session.task.units(0, session.task.length.total) / session.task.length.total
 
 
 def _bare_step(session: Session, state: TrainState) -> Callable:
-    """A step as one would write it by hand: no metrics, no norms, no checks, one batch."""
+    """A minimal training step: no metrics, no norms, no checks, one batch."""
     variables, recipe = state.model.trainable_variables, session.recipe
     decays = decayed(state.model, recipe.optimizer.decayed)
     replicas = session.replicas
@@ -156,7 +155,7 @@ def _call(step: Callable, batch, steps: int) -> None:
 
 
 def _in_turn(runs: Mapping[str, Callable[[int], object]]) -> dict[str, list[float]]:
-    """Seconds a step of each run, window after window in turn, after a warm-up."""
+    """Seconds per step of each run, in alternating windows after a warm-up."""
     for run in runs.values():
         run(2)
     steps = max(1, int(WINDOW_SECONDS / _seconds(next(iter(runs.values())), 3)))
@@ -174,18 +173,18 @@ def _seconds(run: Callable[[int], object], steps: int) -> float:
 
 
 def _input_seconds(session: Session) -> float:
-    """Seconds a global batch of the input pipeline alone, nothing else running: the median over batches."""
+    """Median seconds per global batch of the input pipeline alone."""
     batches = iter(session.task.batches(0, tf.distribute.InputContext()).repeat())
     times, until = [], time.perf_counter() + 2 * WINDOW_SECONDS
     while len(times) < 10 or time.perf_counter() < until:
         times.append(_seconds(lambda _: next(batches), 1))
         if len(times) >= 3 and time.perf_counter() > until:
             break
-    return statistics.mean(times[len(times) // 4 :])  # the first batches come from what was read ahead
+    return statistics.mean(times[len(times) // 4 :])  # the first batches were prefetched
 
 
 def _peak_memory_mb(session: Session) -> float:
-    """Of the first GPU, or of this process where there is none."""
+    """Peak memory of the first GPU, or of this process without GPUs."""
     if strategies.uses_gpu(session.strategy):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10

@@ -1,4 +1,4 @@
-"""`--mode=describe`: a dry run. What would be trained, how large it is, on which data, at which learning rates."""
+"""`--mode=describe`: a dry run that shows the network, its size, the data and the learning rates."""
 
 from __future__ import annotations
 
@@ -34,11 +34,10 @@ def describe(run: Run) -> None:
 
 
 def collect(session: Session, state: TrainState, description: Description) -> dict[str, Any]:
-    """Everything of the description that is a number or a name.
+    """Collects all numbers and names of the description.
 
-    `epochs` is None where only the data tells. `parameter_counts` are the network's parameters as its paper
-    counts them, by label.
-    Multiply-adds are those of one example, or of one `unit` where the description has one.
+    `epochs` is None if it depends on data that is not available. `parameter_counts` are the network's parameters as its
+    paper counts them, by label. Multiply-adds are per example, or per `unit` if the description has one.
     """
     recipe, model, length = session.recipe, state.model, session.task.length
     parameters = inspection.parameters(model)
@@ -66,10 +65,10 @@ def collect(session: Session, state: TrainState, description: Description) -> di
 
 
 def memory_mb(session: Session, state: TrainState, description: Description) -> dict[str, float]:
-    """An estimate of what one training step holds on one device, in MiB.
+    """Estimates the memory of one training step on one device, in MiB.
 
-    Weights, their gradients, the optimizer's slots, the weight average and what the task adds exactly; the activations
-    that the backward pass needs as `inspection.activation_bytes` counts them. Temporary memory of kernels comes on top.
+    Weights, gradients, optimizer slots, weight average and the task's own parts are exact; the activations needed by
+    the backward pass are counted by `inspection.activation_bytes`. Temporary memory of kernels is not included.
     """
     compute_bytes = 4 if session.precision == "float32" else 2
     activations = inspection.activation_bytes(state.model, description.examples, compute_bytes, description.positions)
@@ -97,7 +96,7 @@ def _text(session: Session, model: keras.Model, description: Description, collec
         aligned([("", "here", "paper"), *_metric_rows(paper), *_count_rows(paper, description, collected)]),
         _memory(description, collected["memory_mb"]),
         description.length,
-        "learning rate\n" + ("\n".join(_rate_lines(collected)) or "  none: the fit is in closed form"),
+        "learning rate\n" + ("\n".join(_rate_lines(collected)) or "  none: the weights are solved in closed form"),
         f"data  {collected['data']['name']}: {collected['data']['how']}",
         f"devices  {collected['devices']}",
         "deviations from the paper\n" + "\n".join(f"  - {line}" for line in collected["deviations"]),
@@ -106,7 +105,7 @@ def _text(session: Session, model: keras.Model, description: Description, collec
 
 
 def _metric_rows(paper: Mapping[str, float]) -> list[tuple[str, str, str]]:
-    """What the paper reached, protocol by protocol; here nothing was trained yet."""
+    """The paper's results per protocol; this column is empty, since nothing was trained."""
     known = [metrics.get(name) for name in paper if name in metrics.METRICS]
     return [(metric.label, "see --mode=train", metric.format(paper[metric.name])) for metric in known]
 
@@ -114,7 +113,7 @@ def _metric_rows(paper: Mapping[str, float]) -> list[tuple[str, str, str]]:
 def _count_rows(
     paper: Mapping[str, float], description: Description, collected: Mapping[str, Any]
 ) -> list[tuple[str, str, str]]:
-    """Parameters and multiply-adds; the paper's number of parameters stands beside what it counts."""
+    """Parameters and multiply-adds; the paper's number of parameters is in the row of the same count."""
     printed = f"{paper['parameters'] / 1e6:.3g}M" if "parameters" in paper else "-"
     adds = f"{paper['multiply_adds'] / 1e9:.3g}B" if "multiply_adds" in paper else "-"
     counted, trained = collected["parameter_counts"], f"{collected['parameters']:,}"
@@ -122,7 +121,7 @@ def _count_rows(
         trained += f" (and {collected['non_trainable']:,} {description.untrained})"
     rows = [("parameters", trained, "-" if counted else printed)]
     rows += [(f"  {label}", f"{count:,}", "-") for label, count in counted.items()]
-    if counted:  # the last is what the paper counts
+    if counted:  # the last entry is the paper's way of counting
         rows[-1] = (*rows[-1][:2], printed)
     per = f" per {description.per}" if description.per else ""
     return [*rows, (f"multiply-adds{per}", f"{collected['multiply_adds']:,}", adds)]
@@ -149,7 +148,7 @@ def _layer_rows(model: keras.Model) -> list[tuple[str, ...]]:
 
 
 def _rate_lines(collected: Mapping[str, Any]) -> list[str]:
-    """The marked steps; of many decays the first and the last few."""
+    """The marked steps, shortened to the first and last few decays."""
     labels = collected["lr_labels"]
     lines = [f"  step {int(step):>9,}  {rate:<12.6g} {labels[step]}" for step, rate in collected["lr"].items()]
     most = 2 * SHOWN_DECAYS + 4

@@ -53,20 +53,20 @@ def evaluate(run: Run) -> None:
 
 
 def chosen_split(session: Session) -> str:
-    """The split that `--split` means.
+    """Returns the split selected by `--split`.
 
     Raises:
-        UserError: the recipe has none.
+        UserError: the recipe does not have this split.
     """
     name = session.run.split
     split = getattr(session.recipe.data, f"{name}_split")
     if split is None:
-        raise UserError(f"--split={name}: data.{name}_split of this run is none. Name another --split.")
+        raise UserError(f"--split={name}: data.{name}_split of this run is none. Choose another --split.")
     return split
 
 
 def _check_same_data(session: Session, other: Session) -> None:
-    """Refuses to average the answers of runs to different questions."""
+    """Raises UserError if two runs of an ensemble have different test data."""
 
     def question(session):
         data = session.recipe.data
@@ -76,5 +76,5 @@ def _check_same_data(session: Session, other: Session) -> None:
         ours, theirs = (" ".join(map(str, question(each))) for each in (session, other))
         raise UserError(
             f"--ensemble: {session.folder.path} was tested on {ours}, {other.folder.path} on {theirs}. "
-            "Name runs on the same data."
+            "Give runs on the same data."
         )

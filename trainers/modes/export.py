@@ -1,4 +1,4 @@
-"""`--mode=export`: the SavedModel of a finished run, or of imported weights, written again."""
+"""`--mode=export`: writes the SavedModel of a finished run, or of imported weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trainers.session import Session, open_session
 
 
 def export(run: Run) -> None:
-    """Writes the SavedModel of a finished run again; of imported weights also what makes its folder that of a run.
+    """Writes the SavedModel of a finished run; for imported weights also the other files of a run directory.
 
     Raises:
-        UserError: the folder for imported weights holds a run already.
+        UserError: the folder for imported weights already contains a run.
     """
     session = open_session(run)
     model, folder = load_model(session), session.folder
@@ -27,10 +27,10 @@ def export(run: Run) -> None:
 
 
 def _write_run(session: Session, model: keras.Model) -> None:
-    """Leaves an imported model in the folder as a finished run would."""
+    """Writes an imported model to the folder like that of a finished run."""
     folder = session.folder
     if folder.config.exists():
-        raise UserError(f"--model_dir={folder.path} holds a run already. Name another folder for --init_from.")
+        raise UserError(f"--model_dir={folder.path} already contains a run. Give another folder for --init_from.")
     write_keras_model(model, folder.keras_model)
     folder.write_assets(session.task.assets())
     folder.claim(session.recipe, session.settings)

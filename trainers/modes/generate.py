@@ -1,4 +1,4 @@
-"""`--mode=generate`: what a finished model makes of `--prompt`, on stdout."""
+"""`--mode=generate`: continues or translates `--prompt` with a finished model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trainers.session import open_session
 
 
 def generate(run: Run) -> None:
-    """Prints what the finished run's model makes of `--prompt`; raises what `Task.generate` does."""
+    """Loads the finished run's model and calls `Task.generate`, which prints on stdout."""
     session = open_session(run)
     device = session.strategy.extended.worker_devices[0]
     session.task.generate(run, load_finished(session), device)

@@ -1,4 +1,4 @@
-"""`--mode=sweep`: the trials of an experiment's figure, each an ordinary run, in parallel; killed, it goes on."""
+"""`--mode=sweep`: runs the trials of an experiment's figure in parallel, each an ordinary run; resumable."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from trainers.sweeps.table import Table
 from trainers.sweeps.trial_queue import TrialQueue, TrialResult
 
 SWEEP_FLAGS = ("grid", "seeds", "parallel", "trials_per_gpu", "sweep_shard", "sweep_runner", "ray_address")
-SECONDS_BETWEEN = 0.5  # two looks at signals and at the table
+SECONDS_BETWEEN = 0.5  # interval at which signals and the table are updated
 
 
 class Runner(Protocol):
-    """Where trials run."""
+    """Executes trials."""
 
     at_once: int
 
@@ -48,20 +48,20 @@ class Runner(Protocol):
 
 
 def sweep(run: Run) -> None:
-    """Runs what is missing of the experiment's sweep, or of `--sweep_shard` of it; draws the figures of a whole one.
+    """Runs the missing trials of the experiment's sweep (or its `--sweep_shard`); draws the figures when complete.
 
     Raises:
-        UserError: there is no sweep, another one is in the folder, or the data set is not there.
-        RunError: trials failed; the others were run all the same.
-        Stopped: by SIGTERM or Ctrl-C, with everything saved.
+        UserError: the experiment has no sweep, the folder contains another one, or the data set is missing.
+        RunError: trials failed; the other trials were run.
+        Stopped: stopped by SIGTERM or Ctrl-C, with everything saved.
     """
     gpus = [] if run.devices else _gpus(run)
     data, _ = choose_data(run)
     recipe, chosen = run.recipe_for(data), run.sweep_for(data)
     if chosen is None:
         raise UserError(
-            f"--mode=sweep: {recipe.name} has no sweep on {data} data. Give it one, such as "
-            "--grid=train.global_batch=64,128, or --seeds=0,1,2; or train it: --mode=train."
+            f"--mode=sweep: {recipe.name} has no sweep on {data} data. Define one with "
+            "--grid=train.global_batch=64,128 or --seeds=0,1,2, or use --mode=train."
         )
     if chosen.ladder is not None and not recipe.train.measure_fit:
         raise UserError(f"{recipe.name}: its ladder needs the training error. Give --set=train.measure_fit=true.")
@@ -77,13 +77,13 @@ def sweep(run: Run) -> None:
         if chosen.ladder is not None:
             _write_brackets(folder, chosen)
         summary = _summary(run, recipe, data, queue, time.monotonic() - began)
-    if summary["done"] and not summary["left"] and not run.sweep_shard:  # with shards, others may not have ended
+    if summary["done"] and not summary["left"] and not run.sweep_shard:  # other shards may still be running
         summary["report"] = _draw(run, folder)
     _tell(run, summary)
 
 
 def _drive(queue: TrialQueue, runner: Runner, signals: StopSignals, *, quiet: bool) -> None:
-    """Keeps a runner busy until nothing is left to do; once stopped, until what is under way has ended."""
+    """Keeps a runner busy until no trials are left; once stopped, waits for the running trials."""
     table = Table(queue, quiet=quiet)
     is_told = False
     try:
@@ -120,14 +120,14 @@ def _runner(run: Run, gpus: list[str], command: Callable[[Trial], tuple[list[str
 
 
 def _gpus(run: Run) -> list[str]:
-    """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them; this process leaves them alone.
+    """The GPUs of this machine, as CUDA_VISIBLE_DEVICES names them; hides them from this process.
 
     Raises:
-        UserError: there are none, and trials should share one.
+        UserError: --trials_per_gpu was given, but there is no GPU.
     """
     found = tf.config.list_physical_devices("GPU")
     if run.trials_per_gpu and not found and run.sweep_runner == "local":
-        raise UserError(f"--trials_per_gpu={run.trials_per_gpu}: TensorFlow sees no GPU here. Give --parallel.")
+        raise UserError(f"--trials_per_gpu={run.trials_per_gpu}: TensorFlow finds no GPU. Use --parallel instead.")
     if found:
         tf.config.set_visible_devices([], "GPU")
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -135,14 +135,14 @@ def _gpus(run: Run) -> list[str]:
 
 
 def _open_data_sets(run: Run, data: str, chosen: Sweep) -> None:
-    """Prepares what may be prepared, once and not in every trial; what is not there is said once."""
+    """Prepares the data sets once, instead of in every trial; reports a missing one once."""
     runs = [run.with_values(point) for point in chosen.points]
     for trial in {trial.recipe_for(data).data.name: trial for trial in runs}.values():
         find_source(trial, data).ensure_prepared(run.download)
 
 
 def _command(run: Run, data: str, folder: SweepFolder, trial: Trial) -> tuple[list[str], str]:
-    """The command line of a trial, and its log; paths are absolute, for a cluster's nodes work elsewhere."""
+    """The command line of a trial, and its log; paths are absolute because cluster nodes have other working folders."""
     path = folder.path.absolute() / trial.name
     arguments = run.with_values(trial.values).arguments(
         mode="train",
@@ -163,14 +163,14 @@ def _absolute(path: str | None) -> str | None:
 
 
 def _write_brackets(folder: SweepFolder, chosen: Sweep) -> None:
-    """Keeps what all parts of the sweep say so far of the effective complexity."""
+    """Writes emc.json from the results of all parts of the sweep so far."""
     with folder.alone():
         plan = plan_of(chosen)
         write_json(folder.emc, {"path": chosen.ladder.path, "points": plan.brackets(folder.finished(plan))})
 
 
 def _draw(run: Run, folder: SweepFolder) -> str:
-    """Draws the figures of the sweep; returns the page that has them."""
+    """Draws the figures of the sweep; returns the path of the page with them."""
     write_report(dataclasses.replace(run, mode="report", model_dir=str(folder.path)))
     return str(folder.path / "report" / "index.html")
 
@@ -198,7 +198,7 @@ def _summary(run: Run, recipe: Experiment, data: str, queue: TrialQueue, seconds
 
 
 def _tell(run: Run, summary: dict[str, Any]) -> None:
-    """Prints the end of it; raises what gives the exit status."""
+    """Prints the summary, or raises the error that sets the exit status."""
     folder, failed = summary["folder"], summary["failed"]
     if run.json:
         print(json.dumps(summary))
@@ -207,8 +207,8 @@ def _tell(run: Run, summary: dict[str, Any]) -> None:
     if failed:
         logs = ", ".join(one["log"] for one in failed)
         raise RunError(
-            f"{len(failed)} of {summary['trials']} trials failed: see {logs}. The others are done; the same command "
-            "tries these again."
+            f"{len(failed)} of {summary['trials']} trials failed: see {logs}. The others are done; rerun the same "
+            "command to retry these."
         )
     if not run.json:
         part = f" of part {summary['shard']}" if summary["shard"] else ""

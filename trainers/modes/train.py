@@ -1,4 +1,4 @@
-"""`--mode=train`: trains, evaluates and exports one experiment; started again in the same folder, it resumes."""
+"""`--mode=train`: trains, evaluates and exports one experiment; resumes if the folder contains its checkpoints."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from trainers.tasks.evaluation import Evaluation
 
 
 def train(run: Run) -> None:
-    """Runs `--experiment` to its end, or until it is stopped.
+    """Runs `--experiment` to the end, or until it is stopped.
 
     Raises:
-        UserError: the folder, the data or the flags do not fit.
-        RunError: the loss is no longer finite, or the disk is full.
-        Stopped: by SIGTERM or Ctrl-C, with everything saved.
+        UserError: the folder, the data or the flags are unsuitable.
+        RunError: the loss is not finite, or the disk is full.
+        Stopped: stopped by SIGTERM or Ctrl-C, with everything saved.
     """
     session = open_session(run)
     lock = session.folder.locked() if session.is_chief else contextlib.nullcontext()
@@ -41,9 +41,9 @@ def train(run: Run) -> None:
 
 
 class Training:
-    """One run: its state, its folder, and what happens between calls of the loop.
+    """One run: its state, its folder, and the work between calls of the loop.
 
-    In a cluster every worker runs this, so that all take the same steps; only the chief writes.
+    In a cluster every worker runs this code and takes the same steps; only the chief writes files.
     """
 
     def __init__(self, session: Session, signals: StopSignals):
@@ -65,9 +65,9 @@ class Training:
         self._variables = self._state.variables()
         self._evaluations = Evaluations(recipe.train)
         self._evaluation = self._task.evaluation(self._task.validation_protocol, session.strategy, self._state.model)
-        self._seconds = 0.0  # spent in training steps, in this process and those before it
+        self._seconds = 0.0  # spent in training steps, including previous processes
         self._restore(continues)
-        # Last: a mistake of the user leaves the folder free for the corrected command.
+        # Last, so that after a user error the folder is free for the corrected command.
         if session.is_chief and not continues:
             session.folder.write_assets(session.task.assets())
             session.folder.claim(recipe, session.settings)
@@ -89,7 +89,7 @@ class Training:
     # Starting
 
     def _check_batch_norms(self) -> None:
-        """Refuses settings of batch norm where the network has none."""
+        """Raises UserError for batch-norm settings if the network has no batch norm."""
         train = self._recipe.train
         for field, given in (
             ("exact_bn_statistics", train.exact_bn_statistics),
@@ -98,11 +98,11 @@ class Training:
             if given and not batch_norms(self._state.model):
                 raise UserError(
                     f"train.{field}={str(getattr(train, field)).lower()}: {self._recipe.model.name} has no batch norm. "
-                    "Leave it out."
+                    "Remove this setting."
                 )
 
     def _restore(self, continues: bool) -> None:
-        """Resumes from the newest whole checkpoint, if there is one."""
+        """Resumes from the newest intact checkpoint, if any."""
         saved = self._checkpoints.restore_latest(self._variables)
         if saved:
             self._seconds = saved["seconds"]
@@ -113,7 +113,7 @@ class Training:
         if continues:
             self._checkpoints.drop_after(self._step)
             self._folder.forget_after(self._step)
-            if saved and saved.get("best") is not None:  # a kill may have come before it was marked
+            if saved and saved.get("best") is not None:  # the run may have been killed before marking it
                 self._checkpoints.mark_best(self._step, self._task.monitor, saved["best"])
         self._agree_on_step()
 
@@ -124,16 +124,16 @@ class Training:
             self._state.average.restart()
 
     def _agree_on_step(self) -> None:
-        """All workers of a cluster must have read the same checkpoint."""
+        """Raises UserError unless all workers of a cluster have read the same checkpoint."""
         step = self._step
         if self._sum(lambda replica: float(step)) != step * self._session.strategy.num_replicas_in_sync:
             raise UserError(
-                f"--model_dir={self._folder.path}: the workers found different checkpoints there; "
-                "it must be a folder that they share."
+                f"--model_dir={self._folder.path}: the workers found different checkpoints; "
+                "give a folder that all workers share."
             )
 
     def _sum(self, of_replica: Callable[[int | tf.Tensor], float | tf.Tensor]) -> float:
-        """What `of_replica` makes of a replica's number, summed over all; workers of a cluster meet here."""
+        """Sums `of_replica(replica id)` over all replicas; synchronises the workers of a cluster."""
         strategy = self._session.strategy
 
         def add():
@@ -192,7 +192,7 @@ class Training:
                 )
 
     def _solve(self) -> None:
-        """The one step of a fit in closed form."""
+        """Takes the single step of a closed-form fit."""
         began = time.perf_counter()
         self._task.solve(self._state.model)
         self._seconds += time.perf_counter() - began
@@ -213,7 +213,7 @@ class Training:
             self._save(step, best)
 
     def _evaluate(self, step: int) -> float | None:
-        """Evaluates the averaged weights; returns the monitored metric if they are the best, and the best is needed."""
+        """Evaluates the averaged weights; returns the monitored metric if it is the best and the best is needed."""
         if self._recipe.train.measure_fit:
             self._report(step, "fit", self._evaluation.fit(self._state.averaged()))
         metrics = self._evaluation.run(self._recipe.data.validation_split, self._state.averaged())
@@ -226,7 +226,7 @@ class Training:
         return value if best is None or self._task.is_better(value, best["value"]) else None
 
     def _begin_second_pass(self) -> None:
-        """The best weights so far, and an optimizer that knows nothing of them (`flags.optimization.WarmUp`)."""
+        """Restores the best weights so far and resets the optimizer (`flags.schedules.WarmUp`)."""
         step = self._step
         best = self._restore_best()
         self._console.say(f"second pass: from the weights of step {best}, with a new optimizer state")
@@ -234,9 +234,9 @@ class Training:
         self._state.step.assign(step)
 
     def _restore_best(self) -> int:
-        """Goes back to the best checkpoint, or to that of the current step if none is marked; returns its step.
+        """Restores the best checkpoint, or that of the current step if none is marked; returns its step.
 
-        Workers of a cluster wait here for the chief, which writes checkpoints, and take the one that it names.
+        Workers of a cluster wait for the chief, which writes checkpoints, and restore the same one.
         """
         best = self._checkpoints.best
         marked = float(best["step"] if best else self._step)
@@ -244,7 +244,7 @@ class Training:
         try:
             self._checkpoints.restore(step, self._variables)
         except DamagedCheckpoint as error:
-            raise RunError(f"{error}. It is the best so far, and the run cannot go on without it.") from error
+            raise RunError(f"{error}. It is the best checkpoint, and the run cannot continue without it.") from error
         return step
 
     def _report(self, step: int, split: str, numbers: dict[str, float]) -> None:
@@ -257,7 +257,7 @@ class Training:
             self._board.scalars(step, split, numbers)
 
     def _save(self, step: int, best: float | None = None) -> None:
-        """Writes a checkpoint; with `best`, its monitored metric, it is marked as the best so far."""
+        """Writes a checkpoint; `best`, its monitored metric, marks it as the best so far."""
         if self._state.stateful is not None:
             self._state.stateful.gather()
         if not self._session.is_chief:
@@ -269,7 +269,7 @@ class Training:
                 self._checkpoints.mark_best(step, self._task.monitor, best)
         except OSError as error:
             raise RunError(
-                f"{error}. What was saved before is whole; make room and run the same command again."
+                f"{error}. Earlier checkpoints are intact; free some space and run the same command again."
             ) from error
 
     def _check_finite(self, numbers: dict[str, float]) -> None:
@@ -280,12 +280,12 @@ class Training:
         good = (
             f"the last good checkpoint is {self._checkpoints.path(saved[-1])}"
             if saved
-            else "no checkpoint was saved yet"
+            else "no checkpoint has been saved yet"
         )
         raise RunError(
             f"the loss or its gradient is no longer finite at step {step} "
             f"(learning rate {numbers['lr']:.3g}); {good}. Lower the learning rate (--set=schedule...), "
-            "clip the gradient (--set=train.clip_norm=1), or look at the data."
+            "clip the gradient (--set=train.clip_norm=1), or check the data."
         )
 
     def _profile(self, step: int) -> None:
@@ -297,7 +297,7 @@ class Training:
             elif step == last:
                 tf.profiler.experimental.stop()
 
-    # TrialResult
+    # Results
 
     def _finish(self) -> None:
         """Tests the averaged weights of the selected checkpoint, exports them, writes results.json."""
@@ -307,7 +307,7 @@ class Training:
             selected = self._restore_best()
         tests, split = self._tests(), self._recipe.data.test_split
         test = functools.partial(tests.run, split)
-        others = {}  # by the names of `results.OTHER_METRICS`, and `fit`
+        others = {}  # keys: those of `results.OTHER_METRICS`, and `fit`
         if self._state.average is not None:
             others["metrics_without_average"] = test()
         with contextlib.ExitStack() as stack:
@@ -334,7 +334,7 @@ class Training:
         print(summary(session, results, extras=tests.format_extras(extras), difference=difference))
 
     def _tests(self) -> Evaluation:
-        """The evaluation at the end; where it is that of training, what was compiled there serves again."""
+        """The final evaluation; reuses that of training if the protocol is the same, with its compiled functions."""
         task = self._task
         if task.test_protocol == task.validation_protocol:
             return self._evaluation

@@ -1,4 +1,4 @@
-"""Tasks by name: one line per kind of problem says where its class is (`trainers.tasks.task.Task`)."""
+"""The registry of task classes (`trainers.tasks.task.Task`) by name."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _CLASSES = {
 
 
 def register(name: str, place: str) -> None:
-    """Makes a task known. `place` is "package.module:Class"; the module is imported when the task is first used."""
+    """Registers a task. `place` is "package.module:Class"; the module is imported on first use."""
     if name in _CLASSES:
         raise ValueError(f"task: {name!r} is registered already")
     _CLASSES[name] = place
 
 
 def task_class(recipe: Experiment) -> type[Task]:
-    """The class that serves a recipe."""
+    """Returns the task class of a recipe."""
     module, _, name = _CLASSES[recipe.task].partition(":")
     return getattr(importlib.import_module(module), name).of(recipe)

@@ -1,4 +1,4 @@
-"""What a kind of problem adds to `--mode=describe`."""
+"""A task's part of the output of `--mode=describe`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 class Description:
     """Attributes:
     facts: further entries of the JSON object.
-    length: the paragraph on how long the run is, and on what.
-    examples: how many examples (lanes, pairs) a device processes at once.
-    positions: how many positions of a sequence each of them has; None: examples are no sequences.
+    length: paragraph on the length of the run.
+    examples: number of examples (lanes, pairs) that a device processes at once.
+    positions: sequence length of each; None: examples are not sequences.
     batch: the same in words, such as "micro-batches of 16 examples".
-    remedy: what makes a step smaller, such as "--set=train.micro_batches=N splits them".
-    memory: further parts of the memory estimate, in bytes -> a note behind each.
-    per: the unit that multiply-adds are counted per, such as "byte"; None: they are those of one example.
-    untrained: what the weights are that training leaves alone.
+    remedy: how to make a step smaller, such as "--set=train.micro_batches=N splits them".
+    memory: name -> (bytes, note) of further parts of the memory estimate.
+    per: unit to which multiply-adds refer, such as "byte"; None: one example.
+    untrained: description of the non-trainable weights.
     """
 
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -33,6 +33,6 @@ class Description:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """A table as text, with columns of equal width."""
+    """Formats rows as a table with aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

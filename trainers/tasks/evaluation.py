@@ -1,4 +1,4 @@
-"""The contract of an evaluation: the metrics of a model on a split, as often as asked."""
+"""The interface of evaluations: metrics of a model on a split."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 class Final(NamedTuple):
-    """What is computed only once, on the finished model."""
+    """Results computed only once, on the finished model."""
 
     metrics: Mapping[str, float]
     extras: Mapping[str, Any]  # further entries of results.json
 
 
 class Evaluation(abc.ABC):
-    """Evaluates a model in inference mode. What was compiled for a split is used again.
+    """Evaluates a model in inference mode, reusing the functions compiled for a split.
 
-    Every example counts exactly once, whatever the batch size and the number of replicas.
+    Every example counts exactly once, independently of batch size and number of replicas.
 
     Args:
-        task: gives data, batch sizes and losses.
+        task: provides data, batch sizes and losses.
         strategy: the replicas that share the work.
-        model: its weights at the time of a call are evaluated.
+        model: evaluated with its weights at the time of a call.
     """
 
     def __init__(self, task: Task, strategy: tf.distribute.Strategy, model: keras.Model):
@@ -41,7 +41,7 @@ class Evaluation(abc.ABC):
 
     @abc.abstractmethod
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean metrics over a split, and `{unit}s`: over how many units.
+        """Returns mean metrics over a split, and the number of units as `{unit}s`.
 
         Args:
             weights: a context in which the model has the averaged weights.
@@ -52,7 +52,7 @@ class Evaluation(abc.ABC):
         raise NotImplementedError(f"{type(self).__name__} does not measure the fit of training examples")
 
     def protocol(self, split: str) -> str:
-        """How a split is evaluated: "ten_crop", "8 lanes"."""
+        """The evaluation protocol of a split: "ten_crop", "8 lanes"."""
         return self._task.test_protocol
 
     def final(self, split: str) -> Final:
@@ -60,13 +60,13 @@ class Evaluation(abc.ABC):
         return Final({}, {})
 
     def format_extras(self, extras: Mapping[str, Any]) -> str:
-        """The extras of `final` as lines for the screen; empty if there are none."""
+        """Formats the extras of `final` for the console; empty if there are none."""
         return ""
 
     def write_extras(self, extras: Mapping[str, Any], board: TensorBoard, step: int) -> None:
-        """Shows the extras of `final` in TensorBoard; by default nothing."""
+        """Writes the extras of `final` to TensorBoard; by default nothing."""
         return
 
     def assets(self, split: str) -> Mapping[str, bytes]:
-        """Files, by name, that the folder of a finished run keeps of a split's evaluation."""
+        """Files, by name, to save in the folder of a finished run after evaluating a split."""
         return {}

@@ -1,4 +1,4 @@
-"""What tasks have in common whose batches are single examples."""
+"""Common base of tasks whose batches consist of single examples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trainers.tasks.task import OneBatch, Task
 
 
 class ExampleTask(Task):
-    """A task on a data set of examples, which the loop counts one by one."""
+    """A task on a data set of examples; its unit is one example."""
 
     unit = "example"
 
     @property
     @abc.abstractmethod
     def examples_per_epoch(self) -> int:
-        """How many examples the schedule counts as an epoch."""
+        """The number of examples that the schedule counts as an epoch."""
 
     @functools.cached_property
     def length(self) -> RunLength:
@@ -39,7 +39,7 @@ class ExampleTask(Task):
 
     @abc.abstractmethod
     def _batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        """`batches` of any size."""
+        """`batches` with a given global batch size."""
 
     def check_splits(self) -> None:
         data = self.recipe.data
@@ -47,6 +47,6 @@ class ExampleTask(Task):
             self.dataset.split(split)
 
     def _examples_at_once(self, replicas: int) -> int:
-        """How many examples a device processes at once; batch norm averages over them."""
+        """The number of examples that a device processes at once; batch norm averages over them."""
         train = self.recipe.train
         return train.global_batch // replicas // train.micro_batches_of(replicas)

@@ -1,4 +1,4 @@
-"""The contract of a SavedModel: what a kind of problem exports, and how it is checked against the live model."""
+"""The interface of SavedModels: exporting a task's model, and checking it against the live model."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ TOLERANCE = 1e-5
 
 
 class SavedModel(abc.ABC):
-    """Writes a model so that clients need nothing of this project and no Keras, and checks what it wrote.
+    """Writes a model that clients can use without this project and Keras, and checks the result.
 
     Args:
         model: on one device, in float32 (`trainers.run.export.single_device_copy`).
 
     Attributes:
-        answer: what the compared numbers are, in the plural, for messages.
-        remedy: what to do about a model whose answers are not finite.
+        answer: name of the compared numbers in messages, in the plural.
+        remedy: suggestion for a model whose outputs are not finite.
     """
 
     answer = "probabilities"
@@ -43,18 +43,18 @@ class SavedModel(abc.ABC):
 
     @abc.abstractmethod
     def answers(self, path: pathlib.Path) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of answers to real test data: of the SavedModel at `path`, and of the live model.
+        """Pairs of outputs on real test data: of the SavedModel at `path`, and of the live model.
 
         Raises:
-            RunError: they differ in something that is no number.
+            RunError: they differ in something other than numbers.
         """
 
     def check(self, path: pathlib.Path) -> float:
-        """Loads what was written; returns the largest difference of an answer to the live model's.
+        """Loads the SavedModel; returns the largest difference between its outputs and the live model's.
 
         Raises:
-            RunError: the live model's answers are not finite, or the difference is `TOLERANCE` or more (relative to
-                the largest answer, where that is above 1).
+            RunError: the live model's outputs are not finite, or the difference is `TOLERANCE` or more (relative to
+                the largest output, if that is above 1).
         """
         pairs = [(np.asarray(served), np.asarray(live)) for served, live in self.answers(path)]
         if not all(np.isfinite(live).all() for _, live in pairs):

@@ -1,4 +1,4 @@
-"""What replicas must be able to divide among them."""
+"""Checks that batches can be divided among replicas."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from flags.errors import UserError
 
 
 def check_shares(field: str, batch: int, replicas: int, micro_batches: int = 1) -> None:
-    """Refuses a batch, the value of a recipe's field, that does not divide over replicas in equal parts."""
+    """Raises UserError if a batch, the value of a recipe's field, cannot be divided equally over the replicas."""
     parts = replicas * micro_batches
     if batch % parts:
         near = max(parts, batch // parts * parts)
         raise UserError(
-            f"{field}={batch} does not divide over {replicas} replicas"
+            f"{field}={batch} cannot be divided equally over {replicas} replicas"
             + (f" of {micro_batches} micro-batches" if micro_batches > 1 else "")
-            + f". For instance --set={field}={near}."
+            + f". Use, for example, --set={field}={near}."
         )

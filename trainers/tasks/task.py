@@ -1,7 +1,7 @@
-"""The contract of a task: everything that the rest of the program asks of one kind of problem.
+"""The interface of tasks: everything that the rest of the program needs from one kind of problem.
 
-A kind of problem is a folder beside this module plus one line in each of two registries: `flags.tasks` says what can
-be done with it, `trainers.tasks` where its class is. Nothing outside that folder depends on which kind it is.
+A task is a folder beside this module plus one entry in each of two registries: `flags.tasks` describes it to the
+command line, `trainers.tasks` names its class. Nothing outside that folder depends on the kind of task.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from trainers.tasks.saved_model import SavedModel
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Opening:
-    """What a task is opened with, besides its recipe.
+    """The arguments, besides the recipe, with which a task is opened.
 
     Attributes:
         source: the recipe's data set; prepared, unless `dry`.
-        seed: of the order of training examples, and of everything random in them.
+        seed: seed of the order of training examples, and of all randomness in them.
         data_dir: the TFDS folder; None: the default.
-        folder: the run to resume or to read, whose assets (`Task.assets`) are used again; None: there is none.
+        folder: the run to resume or read, whose assets (`Task.assets`) are reused; None: a new run.
         dry: the data set may be missing, and no example may be read.
         only_speed: only speed will be measured, so inputs may have any values.
         quiet: print no progress.
@@ -53,26 +53,26 @@ class Opening:
 
 
 class OneBatch(NamedTuple):
-    """A batch for benchmarks: the same in every step."""
+    """A batch for benchmarks, repeated in every step."""
 
-    dataset: tf.data.Dataset  # of one element, the first batch of one replica, in memory
-    units: int  # that a step processes in which every replica has such a batch
+    dataset: tf.data.Dataset  # one element, the first batch of one replica, in memory
+    units: int  # number of units per step if every replica has such a batch
 
 
 class Task(abc.ABC):
     """Data, losses, metrics, evaluation and exports of one kind of problem.
 
     Attributes:
-        recipe: what is trained and how; the loop reads `recipe.train`.
+        recipe: the experiment; the loop reads `recipe.train`.
         seed: as in `Opening`.
-        unit: what speed is counted in, singular: "example", "byte", "token".
-        metric_names: what `losses` returns per example, and `loss`; names in `flags.metrics`.
-        monitor: the metric by which the best checkpoint is chosen and plateaus are seen.
-        carries_state: whether state passes from step to step (`trainers.loop.stateful`).
-        is_closed_form: whether weights are computed by `solve` instead of being trained.
-        no_xla: why its steps must not be compiled with XLA, after "the experiment's"; None: they may.
-        validation_protocol: how it is evaluated during training.
-        test_protocol: how it is evaluated when training has ended.
+        unit: unit of the speed, singular: "example", "byte", "token".
+        metric_names: the metrics that `losses` returns per example, and `loss`; names in `flags.metrics`.
+        monitor: the metric that selects the best checkpoint and detects plateaus.
+        carries_state: whether state is carried from step to step (`trainers.loop.stateful`).
+        is_closed_form: whether `solve` computes the weights instead of training.
+        no_xla: why steps cannot be compiled with XLA, after "the experiment's"; None: they can.
+        validation_protocol: evaluation protocol during training.
+        test_protocol: evaluation protocol after training.
     """
 
     recipe: Experiment
@@ -90,48 +90,48 @@ class Task(abc.ABC):
 
     @classmethod
     def of(cls, recipe: Experiment) -> type[Task]:
-        """The class that serves a recipe: a kind may have several."""
+        """Returns the class for a recipe: a task may have several."""
         return cls
 
     @classmethod
     @abc.abstractmethod
     def find_data(cls, name: str, data_dir: str | None) -> Source | GeneratedSource:
-        """The data set that a recipe calls `data.name`, prepared or not.
+        """Returns the data set `data.name` of a recipe, prepared or not.
 
         Raises:
-            UserError: there is none, or it is of another kind.
+            UserError: the data set does not exist, or does not fit the task.
         """
 
     @classmethod
     @abc.abstractmethod
     def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
-        """Raises UserError where the recipe's batches do not divide over so many replicas."""
+        """Raises UserError if the recipe's batches cannot be divided over `replicas` replicas."""
 
     @classmethod
     @abc.abstractmethod
     def open(cls, recipe: Experiment, opening: Opening) -> Task:
-        """The task of a recipe on its data."""
+        """Opens the task of a recipe on its data."""
 
     @abc.abstractmethod
     def check_splits(self) -> None:
-        """Raises UserError where a split of the recipe is missing, or has too few examples."""
+        """Raises UserError if a split of the recipe is missing or too small."""
 
     # Length of a run
 
     @property
     @abc.abstractmethod
     def length(self) -> RunLength:
-        """How many steps the run has."""
+        """The number of steps of the run."""
 
     @abc.abstractmethod
     def units(self, first: int, steps: int) -> int:
-        """How many units `steps` steps process, starting at step `first`."""
+        """The number of units that `steps` steps process, starting at step `first`."""
 
     # Training data
 
     @abc.abstractmethod
     def batches(self, first_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        """The training batches of one input pipeline from `first_step` on, one per replica and step, without end."""
+        """The infinite training batches of one input pipeline from `first_step` on, one per replica and step."""
 
     @abc.abstractmethod
     def one_batch(self, replicas: int) -> OneBatch:
@@ -144,7 +144,7 @@ class Task(abc.ABC):
         return strategy.distribute_datasets_from_function(lambda context: self.batches(first_step, context))
 
     def write_inputs(self, board: TensorBoard) -> None:
-        """Shows the first training inputs in TensorBoard; by default none."""
+        """Writes the first training inputs to TensorBoard; by default nothing."""
         return
 
     # Model, losses, metrics
@@ -158,8 +158,8 @@ class Task(abc.ABC):
         """Losses [batch], whose sum over the global batch is divided by `train.global_batch`, and metrics [batch].
 
         Args:
-            network: the model, or the `StatefulModel` around it where the task carries state.
-            batch: one element of `batches`, or a part of one.
+            network: the model, or the `StatefulModel` around it if the task carries state.
+            batch: one element of `batches`, or a part of it.
         """
 
     def solve(self, model: keras.Model) -> None:
@@ -167,12 +167,12 @@ class Task(abc.ABC):
         raise NotImplementedError(f"{type(self).__name__} trains by gradient descent")
 
     def derived(self, means: Mapping[str, float]) -> dict[str, float]:
-        """Means of metrics, with what follows from means alone (perplexity of a mean loss)."""
+        """Adds metrics derived from means of metrics (such as perplexity from the mean loss)."""
         return dict(means)
 
     @property
     def result_names(self) -> tuple[str, ...]:
-        """The metrics that are printed when a run ends."""
+        """The metrics printed at the end of a run."""
         return self.metric_names
 
     @property
@@ -188,32 +188,32 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def evaluation(self, protocol: str, strategy: tf.distribute.Strategy, model: keras.Model) -> Evaluation:
-        """The evaluation of a model by one of the task's protocols."""
+        """Returns the evaluation of a model by one of the task's protocols."""
 
     @classmethod
     def ensemble(cls, members: Sequence[tuple[Task, keras.Model]], strategy: tf.distribute.Strategy) -> Evaluation:
-        """The evaluation of the mean of several models' class probabilities, on the first member's data."""
+        """Returns the evaluation of several models' mean class probabilities, on the first member's data."""
         raise UserError(f"--ensemble: {members[0][0].recipe.name} {tasks.get(members[0][0].recipe.task).does}.")
 
     # Output
 
     def assets(self) -> Mapping[str, bytes]:
-        """Files, by name, that a run's folder keeps besides recipe and weights, because its inputs depend on them."""
+        """Files, by name, on which the inputs depend, to save in the run directory besides recipe and weights."""
         return {}
 
     @abc.abstractmethod
     def saved_model(self, model: keras.Model) -> SavedModel:
-        """The SavedModel of a model on one device, in float32."""
+        """Returns the SavedModel of a model on one device, in float32."""
 
     @abc.abstractmethod
     def describe(self, state: TrainState, replicas: int) -> Description:
-        """What `--mode=describe` says of this kind beyond what it says of all."""
+        """Returns the task-specific part of `--mode=describe`."""
 
     def generate(self, run: Run, model: keras.Model, device: str) -> None:
-        """`--mode=generate`: prints what a finished model makes of `--prompt`."""
+        """`--mode=generate`: prints the output of a finished model for `--prompt`."""
         raise UserError(f"--mode=generate: {self.recipe.name} {tasks.get(self.recipe.task).does}.")
 
     @classmethod
     def predict(cls, recipe: Experiment, folder: RunFolder, files: Sequence[pathlib.Path]) -> None:
-        """`--mode=predict`: prints what the SavedModel of a finished run says of files."""
+        """`--mode=predict`: prints the predictions of a finished run's SavedModel for files."""
         raise UserError(f"--mode=predict: {recipe.name} {tasks.get(recipe.task).does}.")

@@ -168,7 +168,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 def test_a_folder_without_a_description_is_not_taken_for_a_data_set(tmp_path):
     (tmp_path / "digits" / "1.0.0").mkdir(parents=True)
-    with pytest.raises(UserError, match="digits/1.0.0 is in the way"):
+    with pytest.raises(UserError, match="digits/1.0.0 is incomplete"):
         open_images("digits", tmp_path)
 
 
@@ -223,7 +223,7 @@ def test_a_damaged_file_is_named_when_it_is_read(fake_imagenet, tmp_path, damage
     split = open_images("imagenet2012", tmp_path).split("train")
     file = folder / "imagenet2012-train.tfrecord-00001-of-00004"
     file.write_bytes(damage(file.read_bytes()))
-    assert explanation(split).startswith(f"{file} could not be read to its end")
+    assert explanation(split).startswith(f"{file} could not be read completely")
 
 
 def test_a_file_that_vanishes_is_named(fake_imagenet, tmp_path):
@@ -270,7 +270,7 @@ def test_a_training_stream_names_the_damaged_file(fake_imagenet, tmp_path):
 def test_an_image_that_cannot_be_decoded_is_explained(content):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         tf.io.decode_image(content, channels=3, expand_animations=False)
-    assert "no image that can be decoded" in str(damage.explain(error.value))
+    assert "no decodable image" in str(damage.explain(error.value))
 
 
 def test_other_errors_are_not_explained():

@@ -124,5 +124,5 @@ def test_a_language_model_of_no_author_has_no_count_of_his(capsys):
     assert main([*SMALL_TEXT, "--experiment=plain_lstm_enwik8"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert "parameters" in facts and "parameters_collapsed" not in facts
-    assert facts["data"] == {"name": "synthetic_text", "prepared": True, "how": "made in memory"}
+    assert facts["data"] == {"name": "synthetic_text", "prepared": True, "how": "generated in memory"}
     assert [one["steps"] for one in facts["passes"]] == [facts["steps"]]

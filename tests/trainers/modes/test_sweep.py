@@ -161,7 +161,7 @@ def test_a_data_set_that_is_not_there_is_said_once(tmp_path, capsys):
 
 def test_a_gpu_that_is_not_there_is_not_shared(tmp_path, digits_dir, capsys):
     assert main(["main", *command(tmp_path, digits_dir, "--trials_per_gpu=2")]) == 2
-    assert capsys.readouterr().err.startswith("--trials_per_gpu=2: TensorFlow sees no GPU here")
+    assert capsys.readouterr().err.startswith("--trials_per_gpu=2: TensorFlow finds no GPU")
 
 
 def test_random_features_fit_as_many_examples_as_there_are_features(tmp_path, digits_dir, monkeypatch, capsys):

@@ -170,7 +170,7 @@ def test_predict_prints_and_writes_labels(finished, tmp_path, capsys):
 def test_predict_names_the_file_that_is_no_image(finished, tmp_path, capsys):
     (tmp_path / "broken.jpg").write_bytes(b"not an image")
     assert main(["main", "--mode=predict", f"--model_dir={finished}", f"--images={tmp_path}/*.jpg"]) == 2
-    assert f"{tmp_path}/broken.jpg is not an image" in capsys.readouterr().err
+    assert f"{tmp_path}/broken.jpg is not a readable image" in capsys.readouterr().err
 
 
 def test_export_writes_the_saved_model_again(finished, digits_dir, capsys):
@@ -309,7 +309,7 @@ def test_a_data_folder_that_was_named_is_never_replaced_by_the_sample(tmp_path, 
 def test_a_batch_that_does_not_divide_is_refused(tmp_path, digits_dir, capsys):
     arguments = ("--strategy=mirrored", "--devices=cpu:0,cpu:1", "--set=train.global_batch=15")
     assert main(command(tmp_path, digits_dir, *arguments)) == 2
-    assert "train.global_batch=15 does not divide over 2 replicas" in capsys.readouterr().err
+    assert "train.global_batch=15 cannot be divided equally over 2 replicas" in capsys.readouterr().err
 
 
 def test_the_recipe_of_a_run_is_found_by_its_folder(finished):

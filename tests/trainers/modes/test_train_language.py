@@ -156,7 +156,7 @@ def test_the_weights_of_a_run_are_read_into_another(finished, results, capsys):
 def test_a_loss_that_explodes_ends_the_run_with_one_line(tmp_path, capsys):
     assert main(command(tmp_path, "--set=schedule.lr=1e30", *ONE_CPU)) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "no longer finite at step 1 (learning rate" in error and "no checkpoint was saved yet" in error
+    assert "no longer finite at step 1 (learning rate" in error and "no checkpoint has been saved yet" in error
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,11 @@ def test_a_loss_that_explodes_ends_the_run_with_one_line(tmp_path, capsys):
         (["--set=data.validation_split=validatoin", *ONE_CPU], "Unknown split 'validatoin'"),
         (
             ["--set=train.global_batch=3", "--strategy=mirrored", "--devices=cpu:0,cpu:1"],
-            "train.global_batch=3 does not divide over 2 replicas",
+            "train.global_batch=3 cannot be divided equally over 2 replicas",
         ),
         (
             ["--set=data.test_lanes=3", "--strategy=mirrored", "--devices=cpu:0,cpu:1"],
-            "data.test_lanes=3 does not divide over 2 replicas",
+            "data.test_lanes=3 cannot be divided equally over 2 replicas",
         ),
     ],
 )

@@ -1,6 +1,6 @@
-"""TFDS builders of data sets that TFDS lacks. Importing this package makes their names known to `tfds.builder`.
+"""TFDS builders of data sets that TFDS lacks. Importing this package registers them with `tfds.builder`.
 
-A builder with `IS_EMBEDDED` reads from a package that is installed anyway: it is prepared when it is first opened.
+A builder with `IS_EMBEDDED` reads from an installed package; its data set is prepared on first use.
 """
 
 import importlib

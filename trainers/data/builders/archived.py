@@ -1,4 +1,4 @@
-"""Data sets that are published as one archive, which users may also fetch themselves."""
+"""Data sets published as one archive, which users may also download manually."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import tensorflow_datasets as tfds
 
 
 def manual_folder(builder: tfds.core.DatasetBuilder) -> str:
-    """Where TFDS looks for files that the user has fetched."""
+    """The folder in which TFDS looks for manually downloaded files."""
     return os.path.join(builder.data_dir_root, "downloads", "manual")
 
 
 class Archived:
-    """Mixed into a TFDS builder: finds its archive, or the unpacked files, before anything is downloaded."""
+    """Mixin for a TFDS builder: looks for its archive, or the unpacked files, before downloading."""
 
     URL: str
     FILES: tuple[str, ...]  # of the archive
@@ -24,7 +24,7 @@ class Archived:
         return os.path.basename(self.URL)
 
     def local_source(self) -> str | None:
-        """Where the files are without a download: TFDS's manual folder, or the archive in it; None if in neither."""
+        """The local files: TFDS's manual folder, or the archive in it; None if they are in neither."""
         folder = manual_folder(self)
         if all(tf.io.gfile.exists(os.path.join(folder, file)) for file in self.FILES):
             return folder

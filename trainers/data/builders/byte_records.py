@@ -1,4 +1,4 @@
-"""How texts are kept under TFDS: as their bytes, cut into records that come back in order."""
+"""Texts in TFDS, stored as bytes in consecutive records."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SPLITS = ("train", "validation", "test")
 
 
 class ByteRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A text in three parts: the records of a split, one after the other, are its bytes."""
+    """A text with three splits; the concatenated records of a split are its bytes."""
 
     VERSION = tfds.core.Version("1.0.0")
     DESCRIPTION: str
     HOMEPAGE: str
-    UNIT = "byte"  # what a language model reads one by one: a byte, or a word
+    UNIT = "byte"  # the symbol of a language model: a byte or a word
     RECORD_BYTES = 1 << 18
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -39,23 +39,23 @@ class ByteRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield index, {"text": np.frombuffer(text[begin : begin + self.RECORD_BYTES], np.uint8)}
 
     def _cut(self, text: bytes, *ends: int) -> dict:
-        """The splits of a text that is cut by position: where training and validation end."""
+        """Splits a text by position; `ends` are the ends of training and validation."""
         train, validation = ends
         parts = (text[:train], text[train:validation], text[validation:])
         return {split: self._generate_examples(part) for split, part in zip(SPLITS, parts)}
 
 
 class ArchivedText(Archived, ByteRecords, skip_registration=True):
-    """A text that is published as a zip archive, and what is known of it without having it."""
+    """A text published as a zip archive, with its known sizes."""
 
-    NUM_SYMBOLS: int  # distinct bytes, or words and <eos>, of the training part
-    NUM_TOKENS: dict[str, int]  # of each split: bytes, or words and an <eos> a line
+    NUM_SYMBOLS: int  # distinct bytes, or words and <eos>, of the training split
+    NUM_TOKENS: dict[str, int]  # of each split: bytes, or words plus one <eos> per line
 
     def _read(self, source: str, file: str) -> bytes:
-        """A file of the archive, or of the folder, that `source` is.
+        """Reads a file from `source`, an archive or a folder.
 
         Raises:
-            ValueError: the archive is damaged, or has no such file.
+            ValueError: the archive is damaged, or lacks the file.
         """
         if tf.io.gfile.isdir(source):
             return tf.io.gfile.GFile(os.path.join(source, file), "rb").read()

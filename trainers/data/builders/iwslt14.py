@@ -1,12 +1,13 @@
-"""IWSLT'14 German to English: transcripts of TED talks, as fairseq's `prepare-iwslt14.sh` cuts them.
+"""IWSLT'14 German to English: transcripts of TED talks, with the splits of fairseq's `prepare-iwslt14.sh`.
 
-As in that script: lines of addresses, keywords and talk numbers are dropped, titles and descriptions stay; training
-pairs with an empty side, with more than 175 words on one, or with 1.5 times as many as on the other are dropped; every
-23rd of the rest validates; the test split is dev2010, dev2012, tst2010, tst2011 and tst2012; all is in lower case.
+As in that script, lines with addresses, keywords and talk numbers are dropped, titles and descriptions are kept;
+training pairs with an empty side, with more than 175 words on a side, or with a length ratio above 1.5 are dropped;
+every 23rd of the rest is for validation; the test split is dev2010, dev2012, tst2010, tst2011 and tst2012; all text is
+in lower case.
 
-Unlike there: sentences stay as they are written, not cut into words by Moses. Words are only counted, by a rule that
-comes close to it, so the splits differ by some pairs from the script's (160,239 to train after its second filter, on
-subwords, which is not applied here; 7,283 to validate; 6,750 to test). Entities of the XML files are resolved.
+Unlike the script, sentences are not tokenised by Moses. Words are only counted, by a similar rule, so the splits differ
+by some pairs from the script's (160,239 to train after its second filter, on subwords, which is not applied here; 7,283
+to validate; 6,750 to test). Entities of the XML files are resolved.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from trainers.data.builders.sentence_records import Pair, SentenceRecords
 LANGUAGES = ("de", "en")
 MAX_WORDS, MAX_RATIO = 175, 1.5
 VALIDATION_EVERY = 23
-TAG = re.compile(r"<(?!/?(title|description)>)\w+[ >]")  # opens a line that is no text
+TAG = re.compile(r"<(?!/?(title|description)>)\w+[ >]")  # starts a line that is not text
 KEPT_TAG = re.compile(r"</?(?:title|description)>")
 SEGMENT = re.compile(r"<seg id=\"\d+\">\s*(.*?)\s*</seg>")
 WORD = re.compile(r"'?\w+(?:[-.,]\w+)*|\.+|[^\w\s]")
@@ -63,19 +64,19 @@ class Iwslt14DeEn(Archived, SentenceRecords):
 
 
 def tagged_lines(text: str) -> list[str]:
-    """The sentences of a training file, an empty line for an empty one, in lower case."""
-    # Not splitlines(): it also cuts at characters that stand within sentences, and the sides would no longer match.
+    """The sentences of a training file in lower case; empty lines are kept."""
+    # Not splitlines(), which also splits at characters within sentences, so that the sides would not match.
     lines = text.removesuffix("\n").split("\n")
     return [_plain(KEPT_TAG.sub("", line)) for line in lines if not TAG.match(line.lstrip())]
 
 
 def segments(text: str) -> list[str]:
-    """The sentences of an XML file, a line each, in lower case."""
+    """The sentences of an XML file, one per line, in lower case."""
     return [_plain(html.unescape(found)).replace("’", "'") for found in SEGMENT.findall(text)]
 
 
 def is_clean(pair: Pair) -> bool:
-    """Whether both sides have 1 to 175 words, and neither more than 1.5 times as many as the other."""
+    """Whether both sides have 1 to 175 words, and neither has more than 1.5 times as many as the other."""
     counts = [len(WORD.findall(side)) for side in pair]
     return min(counts) >= 1 and max(counts) <= min(MAX_WORDS, MAX_RATIO * min(counts))
 
@@ -85,24 +86,24 @@ def _plain(line: str) -> str:
 
 
 def _aligned(source: str, files: tuple[str, ...], sides: list[list[str]]) -> Iterable[Pair]:
-    """The pairs of two files that match line by line.
+    """The pairs of two files that are aligned line by line.
 
     Raises:
-        ValueError: they do not have as many sentences.
+        ValueError: the files differ in their number of sentences.
     """
     german, english = sides
     if len(german) != len(english):
         raise ValueError(
-            f"{source}: {files[0]} has {len(german):,} sentences and {files[1]} {len(english):,}. Fetch it again"
+            f"{source}: {files[0]} has {len(german):,} sentences and {files[1]} {len(english):,}. Download it again"
         )
     return zip(german, english)
 
 
 def _read(source: str, files: tuple[str, ...]) -> dict[str, str]:
-    """Files of the archive, or of the folder, that `source` is.
+    """Reads files from `source`, an archive or a folder.
 
     Raises:
-        ValueError: the archive is damaged, or a file is not in it.
+        ValueError: the archive is damaged, or lacks a file.
     """
     if tf.io.gfile.isdir(source):
         return {file: tf.io.gfile.GFile(os.path.join(source, file), "rb").read().decode("utf-8") for file in files}
@@ -112,12 +113,12 @@ def _read(source: str, files: tuple[str, ...]) -> dict[str, str]:
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"{source}: {error}") from error
     if missing := [file for file in files if file not in found]:
-        raise ValueError(f"{source}: there is no {missing[0]} in it")
+        raise ValueError(f"{source}: does not contain {missing[0]}")
     return found
 
 
 def _members(archive: tarfile.TarFile, files: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """What an archive has of these files: name and content."""
+    """Name and content of those of the files that the archive contains."""
     for member in archive:
         name = os.path.normpath(member.name)
         if name in files:

@@ -1,4 +1,4 @@
-"""How sentences and their translations are kept under TFDS: a record a pair, in order."""
+"""Sentences and their translations in TFDS: one record per pair, in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Pair = tuple[str, str]  # a sentence and its translation
 
 
 class SentenceRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Pairs of sentences: `source` is translated into `target`. Each is one line, without blanks at its ends."""
+    """Sentence pairs: `source` is translated into `target`. Each is one line without leading or trailing spaces."""
 
     VERSION = tfds.core.Version("1.0.0")
     DESCRIPTION: str

@@ -1,4 +1,4 @@
-"""The embedded sample of the language models: 6.1 MB of the English Wikipedia that the package `gensim` carries."""
+"""The embedded sample of the language models: 6.1 MB of the English Wikipedia from the package `gensim`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BYTES = 6_089_746
 
 
 class WikipediaSample(ByteRecords):
-    """XML as in enwik8, cut by position: 90 % to train, 5 % to validate, 5 % to test."""
+    """XML as in enwik8, split by position: 90 % to train, 5 % to validate, 5 % to test."""
 
     IS_EMBEDDED = True
     DESCRIPTION = "6,089,746 bytes of an XML dump of the English Wikipedia, read from the package gensim."
@@ -27,10 +27,10 @@ class WikipediaSample(ByteRecords):
 
 
 def _file() -> pathlib.Path:
-    """The file in the installed package, which is found without importing it."""
+    """The file in the installed package, found without importing it."""
     package = importlib.util.find_spec("gensim")
     if package is None:
-        raise ModuleNotFoundError("No module named 'gensim', the package that carries it")
+        raise ModuleNotFoundError("No module named 'gensim', the package that contains it")
     folder = pathlib.Path(package.submodule_search_locations[0], "test", "test_data")
     for file in folder.glob(FILE):
         return file

@@ -1,4 +1,4 @@
-"""WikiText (Merity et al. 2016, arXiv 1609.07843): the English Wikipedia's best articles, word by word."""
+"""WikiText (Merity et al. 2016, arXiv 1609.07843): the English Wikipedia's best articles, at word level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _files(folder: str) -> tuple[str, ...]:
 
 
 class _Wikitext(ArchivedText, skip_registration=True):
-    """Words and punctuation are set apart by blanks; rare words were replaced by <unk> when it was made."""
+    """Words and punctuation are separated by spaces; its authors replaced rare words by <unk>."""
 
     HOMEPAGE = "https://arxiv.org/abs/1609.07843"
     UNIT = "word"
@@ -34,7 +34,7 @@ class Wikitext103(_Wikitext):
 
 
 class Wikitext2(_Wikitext):
-    """The small one; its validation and test parts are those of WikiText-103, with more <unk>."""
+    """The small one; its validation and test splits are those of WikiText-103, with more <unk>."""
 
     DESCRIPTION = "WikiText-2, word level: 600 articles to train, 60 to validate, 60 to test."
     URL = f"{ADDRESS}/wikitext-2-v1.zip"

@@ -1,1 +1,1 @@
-"""Classification of images: streamed, in memory, or by a head that is solved for."""
+"""Image classification: streamed, in memory, or with a head solved in closed form."""

@@ -29,18 +29,18 @@ from trainers.tasks.images.views import PROTOCOLS, Views
 from trainers.tasks.shares import check_shares
 from trainers.tasks.task import Opening, Task
 
-MEAN_IMAGE = "mean_image.npy"  # what is subtracted from every input, in the folder of a run whose recipe has one
+MEAN_IMAGE = "mean_image.npy"  # in the run directory, if the recipe subtracts a mean image
 SHOWN_INPUTS = 64
 
 
 class Classification(ExampleTask):
-    """Classification of images that are read and decoded as they are needed.
+    """Classification of images that are read and decoded on the fly.
 
     A batch is a dict: `image` [batch, height, width, channels] in 0..255 (uint8 or float32), minus the mean image if
-    there is one, `label` [batch] int64, and in evaluation `weight` [batch] (0 for padding).
+    any, `label` [batch] int64, and in evaluation `weight` [batch] (0 for padding).
 
     Args:
-        mean_image: subtracted from every input; [resolution, resolution, 3], float32. None: `data.mean` is.
+        mean_image: subtracted from every input; [resolution, resolution, 3], float32. None: subtract `data.mean`.
     """
 
     metric_names = ("loss", "top1", "top5")
@@ -125,7 +125,7 @@ class Classification(ExampleTask):
         )
 
     def _training_example(self, example, seed, mean_image):
-        """One undecoded example as one of the batch; `seed` [2] decides the augmentation."""
+        """Turns an undecoded example into an example of the batch; `seed` [2] determines the augmentation."""
         image = images.training_image(
             example["image"], seed, self.recipe.data, self.recipe.model.resolution, mean_image
         )
@@ -135,14 +135,14 @@ class Classification(ExampleTask):
         board.images("inputs", self.first_inputs(), 0)
 
     def first_inputs(self) -> tf.Tensor:
-        """The first augmented training images, without subtraction of a mean: [batch, height, width, channels]."""
+        """The first augmented training images, before mean subtraction: [batch, height, width, channels]."""
         count = min(SHOWN_INPUTS, self.recipe.train.global_batch)
         return next(iter(self._stream(0, count, tf.distribute.InputContext(), None)))["image"]
 
     def normalise(self, image):
-        """(x - mean) / stddev per channel, on the device: the host sends bytes where it can.
+        """(x - mean) / stddev per channel, on the device, so that the host can send bytes.
 
-        From images minus the mean image, no mean is subtracted again.
+        If the mean image was subtracted, the mean is not subtracted again.
         """
         mean = tf.constant(self.recipe.data.mean if self.mean_image is None else 0.0, tf.float32)
         return (tf.cast(image, tf.float32) - mean) * (1.0 / tf.constant(self.recipe.data.stddev, tf.float32))
@@ -170,7 +170,7 @@ class Classification(ExampleTask):
         return tf.cast(tf.math.in_top_k(labels, logits, min(k, self.num_classes)), tf.float32)
 
     def views(self, protocol: str, model: keras.Model) -> Views:
-        """How `model` is tested by one of `flags.data.Images`'s test protocols."""
+        """The views of `model` under one of the test protocols of `flags.data.Images`."""
         return PROTOCOLS[protocol](self, model)
 
     def evaluation(self, protocol: str, strategy: tf.distribute.Strategy, model: keras.Model) -> ImageEvaluation:
@@ -216,10 +216,10 @@ class Classification(ExampleTask):
 
 
 def _mean_image(recipe: Experiment, dataset, opening: Opening) -> np.ndarray | None:
-    """The mean image that the run began with, or that of the training split; None if the recipe has none.
+    """The mean image saved by the run, or that of the training split; None if the recipe does not use one.
 
     Raises:
-        UserError: the one in the run's folder is damaged, or of another resolution.
+        UserError: the file in the run's folder is damaged, or has another resolution.
     """
     if not recipe.data.mean_image:
         return None

@@ -1,4 +1,4 @@
-"""Data sets of labelled images: TFDS's, our own builders', or made up."""
+"""Labelled image data sets from TFDS, our own builders, or synthetic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainers.data.synthetic import SyntheticDataSet
 
 
 class ImageDataSet:
-    """A data set of labelled images, as its builder declares it: its classes are known, its files may be missing."""
+    """A labelled image data set as its builder declares it: the classes are known, the files may be missing."""
 
     def __init__(self, builder: tfds.core.DatasetBuilder):
         self.name = builder.info.full_name
@@ -26,19 +26,19 @@ class ImageDataSet:
         self.num_classes = len(self.class_names)
 
     def split(self, expression: str) -> Split:
-        """The examples of a split in TFDS's language: `train`, `train[25022:]`, `train+validation`, `train[:10%]`.
+        """The examples of a split in TFDS's syntax: `train`, `train[25022:]`, `train+validation`, `train[:10%]`.
 
         Raises:
-            UserError: the data set has no such split, or some of its files are missing.
+            UserError: the split does not exist, or some of its files are missing.
         """
         return open_split(self._builder, expression, self._features)
 
 
 def find(name: str, data_dir: str | os.PathLike | None = None) -> Source | GeneratedSource:
-    """The data set of that name.
+    """Returns the data set called `name`.
 
     Raises:
-        UserError: there is none, or it is not one of labelled images.
+        UserError: the data set does not exist, or does not consist of labelled images.
     """
     if name in synthetic.NAMES:
         return GeneratedSource(name)
@@ -51,7 +51,7 @@ def open_images(source: Source | GeneratedSource, *, seed: int = 0) -> ImageData
     """The data set of a source, prepared or not.
 
     Args:
-        seed: of made-up images.
+        seed: seed of synthetic images.
     """
     if isinstance(source, GeneratedSource):
         return synthetic.open_synthetic(source.name, seed=seed)
@@ -59,7 +59,7 @@ def open_images(source: Source | GeneratedSource, *, seed: int = 0) -> ImageData
 
 
 def _image_and_label(info: tfds.core.DatasetInfo) -> tuple[str, str]:
-    """The names of the features that are the image and its class."""
+    """The names of the image feature and the label feature."""
     keys = info.supervised_keys
     if keys is None or len(keys) != 2 or not all(isinstance(key, str) for key in keys):
         keys = ("image", "label")

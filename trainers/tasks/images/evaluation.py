@@ -1,4 +1,4 @@
-"""Evaluation of classifiers on a split that is read and decoded as it is needed."""
+"""Evaluation of classifiers on a split that is read and decoded on the fly."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class ImageEvaluation(Evaluation):
-    """Of several classifiers the mean of their probabilities is evaluated.
+    """Evaluates a classifier, or the mean probabilities of several.
 
     Args:
-        members: how each classifier is tested (`Classification.views`).
+        members: the views of each classifier (`Classification.views`).
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class ImageEvaluation(Evaluation):
     ):
         super().__init__(task, strategy, model)
         self._members = members
-        self._data = functools.cache(self._data)  # its own: a cache of the class would keep every model
+        self._data = functools.cache(self._data)  # per instance: a cache on the class would keep every model alive
         self._loop = EvalLoop(strategy=strategy, measure=self._measure, names=task.metric_names)
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
@@ -49,7 +49,7 @@ class ImageEvaluation(Evaluation):
         return {"views": views, "label": tf.cast(example["label"], tf.int64)}
 
     def _data(self, split: str) -> tuple[tf.distribute.DistributedDataset, int]:
-        """The batches of a split, and how many there are."""
+        """The batches of a split, and their number."""
         task, examples = self._task, self._task.dataset.split(split)
         replicas = self._strategy.num_replicas_in_sync
         replica_batch = task.recipe.train.eval_batch // replicas

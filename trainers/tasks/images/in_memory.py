@@ -1,4 +1,4 @@
-"""Image classification with the training images in memory: a subset of them, with labels that may be wrong."""
+"""Image classification with in-memory training images: a subset, with optional label noise."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from trainers.tasks.images.classification import Classification
 from trainers.tasks.images.in_memory_evaluation import InMemoryEvaluation
 from trainers.tasks.shares import check_shares
 
-LABELS = "labels.npz"  # which training images are used, and their labels, true and as trained on
+LABELS = "labels.npz"  # indices of the training images, and their true and training labels
 
 
 class InMemoryClassification(Classification):
-    """Classification of images in memory. A batch is as in `Classification`, and has `share` [batch].
+    """Classification of in-memory images. A batch is as in `Classification`, plus `share` [batch].
 
-    An epoch is all examples once, and its last batch may be smaller than the others: `share` is global_batch divided by
-    the examples of the step in all replicas, so that a step's gradient is always the mean over its examples.
+    An epoch visits all examples once, and its last batch may be smaller. `share` is global_batch divided by the number
+    of examples of the step in all replicas, so that a step's gradient is always the mean over its examples.
     """
 
     @functools.cached_property
     def training_set(self) -> in_memory.TrainingSet:
-        """The training examples that are used, and their labels, true and as trained on."""
+        """The training examples with their true and training labels."""
         data = self.recipe.data
         pool = in_memory.decoded(self.dataset.split(data.train_split), data, self.recipe.model.resolution)
         return in_memory.training_set(
@@ -76,8 +76,8 @@ class InMemoryClassification(Classification):
         check_shares("train.global_batch", train.global_batch, replicas)
         if train.micro_batches > 1 or train.batch_norm_batch is not None:
             raise UserError(
-                "train.micro_batches and train.batch_norm_batch: the last batch of an epoch has another size, and is "
-                "not cut into parts. Set train.micro_batches=1 and train.batch_norm_batch=none."
+                "train.micro_batches and train.batch_norm_batch: not supported here, since the last batch of an epoch "
+                "may be smaller. Set train.micro_batches=1 and train.batch_norm_batch=none."
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Evaluation of classifiers on examples in memory: a split, or the training examples by true and corrupted labels."""
+"""Evaluation of classifiers on in-memory examples: a split, or the training examples with true and noisy labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PREDICTIONS = "predictions.npz"
 
 
 class InMemoryEvaluation(Evaluation):
-    """A split, or the training examples, whose true labels are known as well."""
+    """Evaluates a split, or the training examples, whose true labels are also known."""
 
     def __init__(self, task: InMemoryClassification, strategy: tf.distribute.Strategy, model: keras.Model):
         super().__init__(task, strategy, model)
@@ -34,11 +34,11 @@ class InMemoryEvaluation(Evaluation):
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
         metrics = self._metrics(split, weights)
-        del metrics["top1_clean"]  # a split has no other labels than its own
+        del metrics["top1_clean"]  # equal to top1 on a split, whose labels are all true
         return metrics
 
     def fit(self, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean metrics over the training examples by the labels trained on, `top1_clean` by the true ones."""
+        """Mean metrics over the training examples by their training labels; `top1_clean` by the true labels."""
         return self._metrics(None, weights)
 
     def assets(self, split: str) -> Mapping[str, bytes]:
@@ -68,9 +68,9 @@ class InMemoryEvaluation(Evaluation):
         return in_memory.decoded(self._task.dataset.split(split), recipe.data, recipe.model.resolution)
 
     def _batches(self, split: str | None) -> tuple[Iterator, int]:
-        """The batches of a split, or of the training examples, over and over, and how many are once.
+        """The endlessly repeated batches of a split or the training examples, and the number of batches per pass.
 
-        To begin anew takes longer than to go through these few examples.
+        Restarting an iterator takes longer than a pass over these few examples.
         """
         task, train = self._task, self._task.recipe.train
         examples = task.training_set if split is None else self._split(split)

@@ -1,4 +1,4 @@
-"""Standard deviations of layer responses, as Figure 7 of ResNet shows them (He et al. 2016, section 4.2)."""
+"""Standard deviations of layer responses, as in Figure 7 of ResNet (He et al. 2016, section 4.2)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from tf_models.deep_graphs import deep_graphs
 from trainers.data import stream
 from trainers.tasks.images.classification import Classification
 
-BATCH = 100  # images at once; the responses of 110 layers to them take 0.4 GB
+BATCH = 100  # images per batch; the responses of 110 layers take 0.4 GB
 
 
 def measure(task: Classification, strategy: tf.distribute.Strategy, model: keras.Model) -> dict[str, float]:
-    """The standard deviation of every main-path batch norm's output, by its layer's name, in the order of the layers.
+    """The standard deviation of every main-path batch norm's output, by layer name, in the order of the layers.
 
-    The paper leaves open over what. Here: over all test images, positions and channels, with moving statistics; before
-    the nonlinearity and the addition. Projections on shortcuts (`*_0_bn`) are no layers of the main path.
+    The paper does not say over what. Here it is over all test images, positions and channels, with moving statistics,
+    before the nonlinearity and the addition. Projection shortcuts (`*_0_bn`) are excluded.
     """
     norms = [layer for layer in model.layers if layer.name.endswith("_bn") and not layer.name.endswith("_0_bn")]
     with strategy.scope(), deep_graphs():
         responses = keras.Model(model.inputs, [norm.output for norm in norms])
-        # Traced by name: called, TensorFlow would take the functions of many runs for retracings of one, and warn.
+        # Traced explicitly: otherwise TensorFlow mistakes the functions of many runs for retracings of one, and warns.
         batches = _test_batches(task, model)
         total = tf.function(lambda: _sums(responses, task, batches)).get_concrete_function()
         sums = total()
@@ -40,7 +40,7 @@ def _test_batches(task: Classification, model: keras.Model) -> tf.data.Dataset:
 
 
 def _sums(responses: keras.Model, task: Classification, batches: tf.data.Dataset) -> tf.Tensor:
-    """Of every output how many numbers it has in all, their sum and that of their squares: [outputs, 3] float64."""
+    """Count, sum and sum of squares of every output over all batches: [outputs, 3] float64."""
     totals = tf.zeros([len(responses.outputs), 3], tf.float64)
     for batch in batches:
         outputs = tf.nest.flatten(responses(task.normalise(batch["image"]), training=False))

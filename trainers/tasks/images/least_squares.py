@@ -1,4 +1,4 @@
-"""Image classification by a linear head in closed form: squared error of scores against one-hot labels."""
+"""Image classification with a closed-form linear head: squared error of scores against one-hot labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainers.tasks.shares import check_shares
 
 
 class LeastSquares(InMemoryClassification):
-    """A head on fixed features that is solved for, once, on all training images.
+    """A head on fixed features, solved once on all training images.
 
     Images are normalised, and scores computed, in float64.
     """
@@ -47,7 +47,7 @@ class LeastSquares(InMemoryClassification):
         solve_head(model, self._training_images(), self.training_set.labels, self.recipe.optimizer.weight_decay)
 
     def _training_images(self) -> Iterator[tf.Tensor]:
-        """The normalised images of `training_set`, in its order, `eval_batch` at once."""
+        """The normalised images of `training_set`, in order, in batches of `eval_batch`."""
         images, batch = self.training_set.images, self.recipe.train.eval_batch
         return (self.normalise(images[begin : begin + batch]) for begin in range(0, len(images), batch))
 
@@ -57,14 +57,14 @@ class LeastSquares(InMemoryClassification):
         return (tf.cast(image, tf.float64) - mean) / stddev
 
     def scores(self, logits, labels):
-        """Sums over the classes of (score - onehot)^2, [batch], and `squared_error`, which is the same, and `top1`."""
+        """Sums over the classes of (score - onehot)^2, [batch], also as `squared_error`, and `top1`."""
         differences = logits - tf.one_hot(labels, self.num_classes, dtype=logits.dtype)
         errors = tf.cast(tf.reduce_sum(tf.square(differences), axis=1), tf.float32)
         is_right = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
         return errors, {"squared_error": errors, "top1": tf.cast(is_right, tf.float32)}
 
     def class_probabilities(self, model: keras.Model, encoded):
-        """As `Classification`; the probabilities are the softmax of the scores, which orders classes and no more."""
+        """As in `Classification`; the probabilities are the softmax of the scores, meaningful only as a ranking."""
         answers = super().class_probabilities(model, encoded)
         return answers | {"probabilities": tf.cast(answers["probabilities"], tf.float32)}
 
@@ -75,5 +75,5 @@ class LeastSquares(InMemoryClassification):
             examples=examples,
             batch=f"batches of {examples} examples",
             remedy="--set=train.eval_batch=N makes them smaller",
-            untrained="that stay as they are drawn",
+            untrained="fixed at their random values",
         )

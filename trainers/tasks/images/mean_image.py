@@ -1,7 +1,7 @@
 """The mean of all training images, which ResNet's recipe subtracts from every input (section 3.4).
 
-It takes a pass over the data set, so it is kept in two places: beside the data sets in the TFDS folder, for other runs
-on the same images, and in the folder of a run, whose inputs must not change when the data set's folder does.
+Computing it takes a pass over the data set, so it is saved in two places: in the TFDS folder, for other runs on the
+same images, and in the run directory, so that a run's inputs do not change when the TFDS folder does.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from trainers.data.synthetic import SyntheticDataSet, SyntheticSplit
 from trainers.run.files import replace_remote
 from trainers.tasks.images.data import ImageDataSet
 
-CHUNK = 10_000  # examples between two lines on the screen; also what is summed in one call
-GROUP = 16  # examples that a core sums before sums are added up
+CHUNK = 10_000  # examples summed per call, and between two progress lines
+GROUP = 16  # examples that a core sums before the sums are added
 
 
 def training_mean(
@@ -40,12 +40,11 @@ def training_mean(
 ) -> np.ndarray:
     """The mean of the training split's images, prepared as in evaluation: [resolution, resolution, 3], float32.
 
-    Computed once for a data set, a split and a preparation, and kept in `mean_images/` of the TFDS folder; a folder
-    that cannot be written only means that it is computed again. The same on every machine: float64 sums, in a fixed
-    order.
+    Computed once per data set, split and preprocessing, and cached in `mean_images/` of the TFDS folder; if that is not
+    writable, it is computed every time. Equal on every machine: float64 sums in a fixed order.
 
     Args:
-        quiet: say nothing on stderr where it takes long.
+        quiet: print no progress on stderr.
     """
     split = dataset.split(data.train_split)
     if isinstance(split, SyntheticSplit):
@@ -61,7 +60,7 @@ def training_mean(
 
 
 def mean_of(split: stream.Records, data: Images, resolution: int, *, quiet: bool = True) -> np.ndarray:
-    """The mean of a split's images, without looking for it anywhere; shape and type as above."""
+    """Computes the mean of a split's images, ignoring the cache; shape and dtype as above."""
     shape, count = [resolution, resolution, 3], split.num_examples
 
     def add(total, encoded):
@@ -86,29 +85,29 @@ def mean_of(split: stream.Records, data: Images, resolution: int, *, quiet: bool
 
 
 def as_bytes(mean_image: np.ndarray) -> bytes:
-    """A mean image as an .npy file."""
+    """Serialises a mean image as an .npy file."""
     content = io.BytesIO()
     np.save(content, mean_image)
     return content.getvalue()
 
 
 def read(path: pathlib.Path, resolution: int) -> np.ndarray:
-    """The mean image in a run's folder.
+    """Reads the mean image in a run's folder.
 
     Raises:
-        UserError: it is damaged, or of another resolution.
+        UserError: the file is damaged, or has another resolution.
     """
     try:
         return _parse(path.read_bytes(), resolution)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: damaged, or not the mean image of a run at model.resolution={resolution} ({error}). "
-            "If the flags are those of this run, delete the file, and it is computed again."
+            "If the flags are those of this run, delete the file; it will be computed again."
         ) from error
 
 
 def _cache_file(name: str, split: Split, data: Images, resolution: int, data_dir) -> str:
-    """Where a mean image is kept. The name says whose it is to a reader; the hash, which has all of it, decides."""
+    """The cache file of a mean image: a readable name, and a hash of everything that determines the image."""
     identity = (name, data.train_split, split.shard_sizes, data.crop_padding, data.resize, resolution)
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
     readable = re.sub(r"[^\w.]+", "-", f"{name}-{data.train_split}-{resolution}")
@@ -116,13 +115,13 @@ def _cache_file(name: str, split: Split, data: Images, resolution: int, data_dir
 
 
 def _parse(content: bytes, resolution: int) -> np.ndarray:
-    """The array of an .npy file; ValueError if it is no mean image at that resolution."""
+    """Parses an .npy file; raises ValueError if it is not a mean image of that resolution."""
     try:
         mean_image = np.load(io.BytesIO(content), allow_pickle=False)
     except (EOFError, OSError) as error:
         raise ValueError(str(error)) from error
     if not isinstance(mean_image, np.ndarray) or mean_image.dtype != np.float32:
-        raise ValueError("it holds no float32 array")
+        raise ValueError("it contains no float32 array")
     if mean_image.shape != (resolution, resolution, 3):
         raise ValueError(f"its shape is {mean_image.shape}")
     if not np.all(np.isfinite(mean_image)):

@@ -16,7 +16,7 @@ BATCH = 32
 
 
 def predict(folder: RunFolder, files: Sequence[pathlib.Path]) -> None:
-    """Prints the best classes of every image, and writes `predictions.jsonl` into the run's folder."""
+    """Prints the most likely classes of every image, and writes `predictions.jsonl` to the run's folder."""
     signature = tf.saved_model.load(str(folder.saved_model)).signatures["serving_default"]
     images = [_read(file) for file in files]
     written = folder.path / "predictions.jsonl"
@@ -34,7 +34,7 @@ def _read(file: pathlib.Path) -> bytes:
     try:
         tf.io.decode_image(content, channels=3, expand_animations=False)
     except tf.errors.InvalidArgumentError as error:
-        raise UserError(f"--images: {file} is not an image that can be read (JPEG, PNG, BMP or GIF).") from error
+        raise UserError(f"--images: {file} is not a readable image (JPEG, PNG, BMP or GIF).") from error
     return content
 
 

@@ -1,4 +1,4 @@
-"""The SavedModel of a classifier of images: encoded images in, classes and their probabilities out."""
+"""The SavedModel of an image classifier: encoded images in, classes and their probabilities out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ImageSavedModel(SavedModel):
     remedy = "a lower learning rate (--set=schedule...) or --set=train.clip_norm=1"
 
     def write(self, path: pathlib.Path) -> None:
-        """Exports a model whose default signature takes encoded images of any sizes, gray or colour.
+        """Exports a model whose default signature takes encoded images of any size, greyscale or colour.
 
         `images` are [batch] strings (JPEG, PNG, BMP or GIF). It returns `probabilities` [batch, classes], and
         `class_ids` and `class_names` [batch, k], best first.

@@ -1,6 +1,6 @@
-"""How a classifier is tested: which views of an image it gets, and how their scores become one (ResNet, section 3.4).
+"""Test-time views of an image, and how their scores are combined (ResNet, section 3.4).
 
-The softmax is averaged over views; only what one network says at several positions of an image is averaged before it.
+The softmax is averaged over views; only scores at several positions of one image are averaged before it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from trainers.data import images
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """One classifier under one way of testing.
+    """One classifier under one test protocol.
 
     Attributes:
-        example: gives the views of an encoded image ([], bytes).
-        log_probabilities: gives [batch, classes], float32, for a batch of what `example` gave.
-        images_at_once: how many images a device takes at once, if it may take so many of the task's resolution.
+        example: returns the views of an encoded image ([], bytes).
+        log_probabilities: maps a batch of `example` outputs to [batch, classes], float32.
+        images_at_once: the number of images that a device processes at once, given the number that it can process at
+            the task's resolution.
     """
 
     example: Callable[[tf.Tensor], tf.Tensor | tuple[tf.Tensor, ...]]
@@ -31,7 +32,7 @@ class Views:
 
 
 def centre_crop(task, model: keras.Model) -> Views:
-    """The one crop of `images.evaluation_image`."""
+    """The single crop of `images.evaluation_image`."""
     data, resolution = task.recipe.data, task.recipe.model.resolution
     return Views(
         example=lambda encoded: images.evaluation_image(encoded, data, resolution, task.mean_image),
@@ -56,10 +57,10 @@ def ten_crop(task, model: keras.Model) -> Views:
 
 
 def multi_scale(task, model: keras.Model) -> Views:
-    """Whole images and their mirror images at every one of `data.test_scales`.
+    """Whole images and their mirror images at each of `data.test_scales`.
 
-    The network is applied fully convolutionally; class scores are averaged over positions, as Simonyan & Zisserman
-    (2015, section 3.2), whom the paper follows, have it. Images have different shapes, so each is a batch of its own.
+    The network is applied fully convolutionally; class scores are averaged over positions, following Simonyan &
+    Zisserman (2015, section 3.2), as the paper does. Images have different shapes, so the batch size is 1.
     """
     data, network = task.recipe.data, tf_models.fully_convolutional(model)
 

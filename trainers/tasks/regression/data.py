@@ -1,4 +1,4 @@
-"""Gaussian inputs and targets that are linear in them, made in memory (Heckel & Yilmaz 2020, section 3)."""
+"""Gaussian inputs with linear targets, generated in memory (Heckel & Yilmaz 2020, section 3)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from flags.errors import UserError
 from trainers.data.sources import GeneratedSource
 
 NAME = "linear_data"
-COEFFICIENTS, TRAIN, NOISE, TEST = 1, 2, 3, 4  # what a generator is for, which is part of its seed
+COEFFICIENTS, TRAIN, NOISE, TEST = 1, 2, 3, 4  # purpose of a generator; part of its seed
 
 
 def find(name: str) -> GeneratedSource:
-    """The data set of that name.
+    """Returns the data set called `name`.
 
     Raises:
-        UserError: there is no other than `NAME`.
+        UserError: the name is not `NAME`.
     """
     if name != NAME:
-        raise UserError(f"data.name={name}: this experiment makes its data in memory. Set data.name={NAME}.")
+        raise UserError(f"data.name={name}: this experiment generates its data. Set data.name={NAME}.")
     return GeneratedSource(name)
 
 
@@ -38,9 +38,9 @@ class Pairs:
 
 
 class LinearDataSet:
-    """The data set that `flags.data.LinearData` describes. Splits: train, test.
+    """The data set described by `flags.data.LinearData`. Splits: train, test.
 
-    The coefficients are N(0, 1). Of one seed a smaller training set is part of a larger one.
+    The coefficients are N(0, 1). For one seed, a smaller training set is contained in a larger one.
     """
 
     name = NAME
@@ -55,14 +55,14 @@ class LinearDataSet:
         """The examples of a split.
 
         Raises:
-            UserError: there is no such split.
+            UserError: the split does not exist.
         """
         if expression == "train":
             noise = self._recipe.noise * self._draws(NOISE, self._recipe.num_train, 1)
             return self._pairs(self._draws(TRAIN, self._recipe.num_train, self._recipe.dimension), noise)
         if expression == "test":
             return self._pairs(self._draws(TEST, self._recipe.num_test, self._recipe.dimension), 0.0)
-        raise UserError(f"split {expression!r} of {NAME}: no such split. It has train and test.")
+        raise UserError(f"split {expression!r} of {NAME}: no such split. Splits: train, test.")
 
     def _pairs(self, draws: np.ndarray, noise: np.ndarray | float) -> Pairs:
         inputs = draws * self._scales

@@ -46,7 +46,7 @@ class Regression(ExampleTask):
         check_shares("train.global_batch", train.global_batch, replicas)
         if train.micro_batches > 1:
             raise UserError(
-                f"train.micro_batches={train.micro_batches}: a step's examples are few and stay together. Set it to 1."
+                f"train.micro_batches={train.micro_batches}: micro-batches are not supported here. Set it to 1."
             )
 
     @classmethod
@@ -66,7 +66,7 @@ class Regression(ExampleTask):
         return tf_models.build_model(model.name, inputs=data.dimension, **model.options())
 
     def _batches(self, first_step: int, global_batch: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        """Every step takes all training examples, of which each replica has a part."""
+        """Every step takes all training examples, divided over the replicas."""
         examples = self.training_set
         replicas = context.num_replicas_in_sync
         own = replicas // context.num_input_pipelines
@@ -78,7 +78,7 @@ class Regression(ExampleTask):
         return stream.finished(tf.data.Dataset.from_tensor_slices(parts).repeat(), context)
 
     def losses(self, network: keras.Model, batch, training: bool):
-        """Squared errors [batch], and `squared_error`, which is the same, and `absolute_error`."""
+        """Squared errors [batch], and the metrics `squared_error` (the same) and `absolute_error`."""
         differences = (network(batch["inputs"], training=training) - batch["targets"])[:, 0]
         errors = tf.square(differences)
         return errors, {"squared_error": errors, "absolute_error": tf.abs(differences)}

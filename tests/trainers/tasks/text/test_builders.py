@@ -83,7 +83,7 @@ def test_a_file_of_another_size_is_refused(tmp_path, manual):
     (manual / "enwik8").write_bytes(CONTENT[1:])
     with pytest.raises(UserError) as error:
         Source("enwik8", tmp_path).prepare()
-    assert f"{manual}: enwik8 has 100 bytes there instead of 101. Fetch it again" in message(error)
+    assert f"{manual}: enwik8 has 100 bytes instead of 101. Download it again" in message(error)
     assert not Source("enwik8", tmp_path).is_prepared
 
 
@@ -175,4 +175,4 @@ def test_a_damaged_record_file_is_named_when_the_text_is_read(tmp_path, manual):
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(tf.errors.OpError) as error:
         open_text("enwik8", tmp_path).tokens("train")
-    assert str(damage.explain(error.value)).startswith(f"{file} could not be read to its end")
+    assert str(damage.explain(error.value)).startswith(f"{file} could not be read completely")

@@ -131,8 +131,8 @@ def test_iwslt_keeps_lines_together_that_hold_unusual_breaks(tmp_path, manual):
 @pytest.mark.parametrize(
     "content, what",
     [
-        (packed(published(GERMAN[1:], ENGLISH)), "train.tags.de-en.de has 49 sentences and .* 50. Fetch it again"),
-        (packed({"de-en/README": b""}), "there is no de-en/train.tags.de-en.de in it"),
+        (packed(published(GERMAN[1:], ENGLISH)), "train.tags.de-en.de has 49 sentences and .* 50. Download it again"),
+        (packed({"de-en/README": b""}), "does not contain de-en/train.tags.de-en.de"),
         (packed(published(GERMAN, ENGLISH))[:-200], "de-en.tgz: "),
         (b"<html>not found</html>", "de-en.tgz: "),
     ],
@@ -180,7 +180,7 @@ def test_wmt_asks_for_a_download_and_for_nothing_by_hand(tmp_path):
     with pytest.raises(DataNotPrepared, match=r"the same command with --mode=prepare --download\.") as error:
         open_pairs("wmt14_translate/fr-en", tmp_path)
     message(error)
-    with pytest.raises(UserError, match="has to be downloaded into .* add --download") as error:
+    with pytest.raises(UserError, match="must be downloaded to .* add --download") as error:
         Source("wmt14_translate/fr-en", tmp_path).prepare()
     message(error)
 
@@ -275,4 +275,4 @@ def test_a_damaged_record_file_is_named_when_pairs_are_read(tmp_path, manual):
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(tf.errors.OpError) as error:
         open_pairs("iwslt14_de_en", tmp_path).pairs("train")
-    assert str(damage.explain(error.value)).startswith(f"{file} could not be read to its end")
+    assert str(damage.explain(error.value)).startswith(f"{file} could not be read completely")
