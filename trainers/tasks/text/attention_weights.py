@@ -1,4 +1,4 @@
-"""What the attention of a language model looks at while it reads a passage of the test part, its memory full."""
+"""Attention weights of a language model on a passage of the test split, with a full memory."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from trainers.tasks.text.data import TextDataSet
 from trainers.tasks.text.sampling import State, state_after
 from trainers.tasks.text.task import LanguageModelling
 
-PASSAGE = {"byte": 80, "word": 40}  # symbols that a figure has room for
-AROUND = {"byte": (32, 12), "word": (8, 3)}  # symbols that are quoted: before a place, its own included, and after it
-STRETCHES = 5  # of the passage; a table has the strongest look of each,
-ROWS = 3  # and so many rows of it
-LATIN_END = 0x250  # from here on the figures' font may lack a letter
+PASSAGE = {"byte": 80, "word": 40}  # passage length in symbols, limited by the figure's width
+AROUND = {"byte": (32, 12), "word": (8, 3)}  # symbols to quote: up to and including a place, and after it
+STRETCHES = 5  # parts of the passage; the table shows the strongest look of each
+ROWS = 3  # memory rows to show per look
+LATIN_END = 0x250  # from this code point on, the figures' font may lack letters
 OTHERS = {"\n": "↵"}
 
 
 def measure(task: LanguageModelling, strategy: tf.distribute.Strategy, model: keras.Model) -> dict[str, Any]:
-    """The weights of a passage's queries, as lists and numbers that JSON has.
+    """Returns the attention weights of a passage's queries as JSON-compatible lists and numbers.
 
-    `unit`; `passage`, its symbols as text; `begin`, its place in the test part; `memory`, how many rows the memory has
-    there; `edges` [bins + 1] of bins of positions back; `layers`, a dict for each with attention: `layer`, its number;
-    `weights` [passage, bins], the largest in each bin; `share`, the part of all weight that goes to what is before the
-    passage; `looks`, what single queries see there: dicts of `back`, `weight`, and the text around, `read` and `there`.
+    `unit`; `passage`, its symbols as text; `begin`, its position in the test split; `memory`, the number of memory rows
+    at that point; `edges` [bins + 1] of bins of positions back; `layers`, a dict per attention layer: `layer`, its
+    number; `weights` [passage, bins], the largest per bin; `share`, the fraction of all weight on positions before the
+    passage; `looks`, the strongest single queries to these: dicts of `back`, `weight`, and the text `read` and `there`.
     """
     dataset = task.dataset
     text = dataset.tokens(task.recipe.data.test_split)
@@ -59,9 +59,9 @@ def measure(task: LanguageModelling, strategy: tf.distribute.Strategy, model: ke
 
 
 def passage_begin(text: np.ndarray, line_break: int, memory: int, length: int) -> int:
-    """Where the passage begins: at the first line after `memory` symbols, if one is there that is long enough.
+    """The start of the passage: the first line after `memory` symbols that is followed by enough text.
 
-    Without such a line at once after them; in a text [symbols] that is too short, so that the passage ends it.
+    Without such a line, directly after them; in a text [symbols] that is too short, the passage is its end.
     """
     last = max(len(text) - length, 0)
     first = min(memory, last)
@@ -71,7 +71,7 @@ def passage_begin(text: np.ndarray, line_break: int, memory: int, length: int) -
 
 
 def by_distance(weights: np.ndarray) -> np.ndarray:
-    """Weights [queries, rows], newest row last, by positions back from the query; 0 where there is none."""
+    """Reorders weights [queries, rows], newest row last, by positions back from the query; 0 for missing rows."""
     queries, rows = weights.shape
     query, back = np.indices(weights.shape)
     column = rows - queries + query - back
@@ -79,16 +79,16 @@ def by_distance(weights: np.ndarray) -> np.ndarray:
 
 
 def bin_edges(positions: int) -> np.ndarray:
-    """Edges of bins over 0..positions - 1 that grow with the distance: four between a power of two and the next."""
+    """Edges of bins over 0..positions - 1 that widen with the distance: four bins per factor of two."""
     octaves = [2**octave + quarter * 2 ** (octave - 2) for octave in range(2, 40) for quarter in range(4)]
     return np.array([*(edge for edge in (0, 1, 2, 3, *octaves) if edge < positions), positions])
 
 
 def looks(dataset: TextDataSet, text: np.ndarray, begin: int, distance: np.ndarray) -> list[dict[str, Any]]:
-    """The strongest look at what is before the passage from each stretch of it; the `ROWS` largest weights of each.
+    """The query of each part of the passage with the strongest look before the passage, and its `ROWS` largest weights.
 
     Args:
-        begin: of the passage in the text [symbols].
+        begin: start of the passage in the text [symbols].
         distance: weights by positions back [passage, positions].
     """
     old, found = _before(distance), []
@@ -108,7 +108,7 @@ def looks(dataset: TextDataSet, text: np.ndarray, begin: int, distance: np.ndarr
 
 
 def shown(content: bytes, unit: str) -> str:
-    """A symbol, or a stretch of text, for a figure: ↵ for a line break, □ for what has no letter of its own there."""
+    """Formats text for a figure: ↵ for a line break, □ for characters that the font lacks."""
     text = content.decode("utf-8", "replace").removesuffix(" " if unit == "word" else "")
     return "".join(c if c.isprintable() and ord(c) < LATIN_END else OTHERS.get(c, "□") for c in text)
 
@@ -116,7 +116,7 @@ def shown(content: bytes, unit: str) -> str:
 def _weights(
     model: keras.Model, attentions: list[MemoryAttention], passage: np.ndarray, state: State
 ) -> list[np.ndarray]:
-    """Of each attention the weights of the passage's queries: [passage, rows] float32."""
+    """The weights of the passage's queries for each attention layer: [passage, rows] float32."""
     model_of_inputs = keras.Model(model.input, {attention.name: attention.input for attention in attentions})
     inputs = model_of_inputs({"tokens": tf.constant(passage[np.newaxis], tf.int32), "state": state}, training=False)
     each = [attention.attention_weights(*inputs[attention.name]) for attention in attentions]
@@ -124,13 +124,13 @@ def _weights(
 
 
 def _before(distance: np.ndarray) -> np.ndarray:
-    """The weights of positions back [passage, positions] that are before the passage, 0 for the others."""
+    """Keeps the weights [passage, positions] of positions before the passage, and sets the others to 0."""
     query, back = np.indices(distance.shape)
     return np.where(back > query, distance, 0.0)
 
 
 def _around(dataset: TextDataSet, text: np.ndarray, place: int) -> str:
-    """The text up to a place and on from there: "United‖ States"."""
+    """The text before and after a place: "United‖ States"."""
     before, after = AROUND[dataset.unit]
     parts = (text[max(place + 1 - before, 0) : place + 1], text[place + 1 : place + 1 + after])
     return "‖".join(shown(dataset.decode(part), dataset.unit) for part in parts)

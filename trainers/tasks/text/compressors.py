@@ -1,6 +1,7 @@
-"""What general-purpose compressors make of a text: the scale on which a language model's bits per character stand.
+"""Bits per character of general-purpose compressors, as a baseline for language models.
 
-Each does what the command of its name does, to a few bytes; Python's gzip is zlib, 0.1 % behind GNU gzip on Wikipedia.
+Each matches the command of its name to within a few bytes; Python's gzip is zlib, 0.1 % worse than GNU gzip on
+Wikipedia.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ import zstandard
 
 from flags.errors import UserError
 
-_LONG_WINDOW = 27  # zstd's --long: it looks back 2^27 bytes, which all of enwik8 fits into
+_LONG_WINDOW = 27  # zstd's --long: a window of 2^27 bytes, larger than enwik8
 
 
 def bits_per_character(text: bytes, after: bytes = b"") -> dict[str, float]:
-    """By compressor, the bits that one byte of `text` takes: 8 * (size(after + text) - size(after)) / len(text).
+    """Returns the bits per byte of `text` by compressor: 8 * (size(after + text) - size(after)) / len(text).
 
-    With no `after` it is the whole file's size that counts. With the training text before it a compressor has "read"
-    what the model was trained on, as far back as its window goes: 32 KB in gzip, 900 KB in bzip2, 64 MiB in xz. Takes
-    minutes and about 1 GB of memory for 90 MB of training text.
+    Without `after`, this is the size of the compressed file. With the training text as `after`, a compressor has "read"
+    the model's training data within its window: 32 KB in gzip, 900 KB in bzip2, 64 MiB in xz. That takes minutes and
+    about 1 GB of memory for 90 MB of training text.
 
     Raises:
         UserError: `text` is empty.
     """
     if not text:
-        raise UserError("there is no text to compress: the evaluated split is empty; choose one that is not")
+        raise UserError("there is no text to compress: the evaluated split is empty. Choose another split.")
     before = {name: len(compress(after)) if after else 0 for name, compress in COMPRESSORS.items()}
     return {
         name: 8 * (len(compress(after + text)) - before[name]) / len(text) for name, compress in COMPRESSORS.items()
@@ -48,7 +49,7 @@ def _xz(data: bytes) -> bytes:
 
 
 def _zstd(data: bytes) -> bytes:
-    # A window that covers all of a text beyond --long's: --long=30 and so on, 31 at most.
+    # A window that covers the whole text if it exceeds --long's: --long=30 and so on, at most 31.
     window = min(max(_LONG_WINDOW, len(data).bit_length()), zstandard.WINDOWLOG_MAX)
     parameters = zstandard.ZstdCompressionParameters.from_level(19, window_log=window, enable_ldm=True)
     return zstandard.ZstdCompressor(compression_params=parameters).compress(data)

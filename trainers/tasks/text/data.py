@@ -1,8 +1,8 @@
-"""Texts for language models: one long array of symbols a split, and the bytes that they stand for.
+"""Texts for language models: one array of symbol ids per split, and the vocabulary.
 
-A symbol is a byte (enwik8) or a word (WikiText). Symbols are numbered by how often they occur in the training part,
-the most frequent first; of those that occur as often, the one that appears first. At byte level the line break plays
-the part that <eos> has in the author's code: the streams of ids are the same.
+A symbol is a byte (enwik8) or a word (WikiText). Ids are assigned by frequency in the training split, the most frequent
+first; ties are resolved by first appearance. At byte level the line break takes the role of <eos> in the author's code,
+so the streams of ids are the same.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from trainers.run.files import replace_remote
 TEXTS = {builder.name: builder for builder in (Enwik8, Wikitext103, Wikitext2, WikipediaSample)}
 SYNTHETIC = "synthetic_text"
 LINE_END = "<eos>"
-CHUNK_BYTES = 1 << 20  # bytes that are counted at once: NumPy widens them eightfold
+CHUNK_BYTES = 1 << 20  # bytes counted at once: NumPy converts them to 8 bytes each
 
 Read = Callable[[str], bytes]  # name of a whole split -> its bytes
 Tokens = Mapping[str, np.ndarray]  # name of a whole split -> its ids
@@ -48,20 +48,20 @@ class Vocabulary(Protocol):
     symbols: tuple[bytes, ...]  # in the order of their ids
 
     def encode(self, text: bytes, where: str) -> np.ndarray:
-        """The ids of a text. `where` it stands opens the UserError about what is no symbol."""
+        """The ids of a text. The UserError for an unknown symbol begins with `where`."""
 
     def decode(self, ids: Sequence[int]) -> bytes: ...
 
 
 class TextDataSet:
-    """A text whose splits are `train`, `validation` and `test`; read when its symbols or ids are first needed.
+    """A text with the splits `train`, `validation` and `test`, read lazily.
 
-    Split expressions are TFDS's, such as `train[:10%]` or `train[1000:]+validation`, and count in bytes or words.
-    Symbols are those of all of `train`, whatever part of it is used.
+    Split expressions use TFDS's syntax, such as `train[:10%]` or `train[1000:]+validation`, in bytes or words. The
+    vocabulary is that of the whole `train` split, even if only a part of it is used.
 
     Args:
         unit: "byte" or "word".
-        learn: numbers the symbols of what `read` gives, and all splits by them.
+        learn: builds the vocabulary from the splits that `read` returns, and encodes them.
     """
 
     def __init__(self, name: str, unit: str, read: Read, learn: Callable[[str, Read], tuple[Vocabulary, Tokens]]):
@@ -84,41 +84,41 @@ class TextDataSet:
         return len(self.symbols)
 
     def num_tokens(self, split: str) -> int:
-        """How many symbols a split has.
+        """The number of symbols of a split.
 
         Raises:
-            UserError: there is no such split, or it is empty.
+            UserError: the split does not exist or is empty.
         """
         return sum(end - begin for _, begin, end in self._parts(split))
 
     def tokens(self, split: str) -> np.ndarray:
-        """The ids of a split in file order: [symbols], uint8 if there are at most 256 symbols, else int32.
+        """The ids of a split in file order: [symbols], uint8 if the vocabulary has at most 256 symbols, else int32.
 
         Raises:
-            UserError: there is no such split, or it is empty.
+            UserError: the split does not exist or is empty.
         """
         ids = self._learnt[1]
         parts = [ids[name][begin:end] for name, begin, end in self._parts(split)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def text(self, split: str) -> bytes:
-        """The bytes of a split; where words are symbols, those of a part of one are as `decode` writes them.
+        """The bytes of a split; at word level, those of a partial split are the output of `decode`.
 
         Raises:
-            UserError: there is no such split, or it is empty.
+            UserError: the split does not exist or is empty.
         """
         return b"".join(self._text(*part) for part in self._parts(split))
 
     def encode(self, text: bytes) -> np.ndarray:
-        """The ids of a text: [symbols], of the type of `tokens`. A word is what stands between blanks.
+        """The ids of a text: [symbols], with the dtype of `tokens`. Words are separated by whitespace.
 
         Raises:
-            UserError: a byte or word is not among the symbols; says which and where.
+            UserError: a byte or word is not in the vocabulary; the message names it and its position.
         """
         return self._learnt[0].encode(text, "the given text")
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        """The text of ids: their bytes, or their words with a blank after each and a line break for `<eos>`."""
+        """The text of ids: their bytes, or their words, each followed by a space, with a line break for `<eos>`."""
         return self._learnt[0].decode(ids)
 
     def _parts(self, split: str) -> list[tuple[str, int, int]]:
@@ -132,7 +132,7 @@ class TextDataSet:
 
 @dataclasses.dataclass(frozen=True)
 class DeclaredText:
-    """What is known of a text that is not there; as in `TextDataSet`."""
+    """The known properties of a text that need not be prepared; as in `TextDataSet`."""
 
     name: str
     unit: str
@@ -144,27 +144,27 @@ class DeclaredText:
 
 
 def find(name: str, data_dir: str | os.PathLike | None = None) -> Source | GeneratedSource:
-    """The text of that name.
+    """Returns the text called `name`.
 
     Raises:
-        UserError: there is none, or its description cannot be read.
+        UserError: the text does not exist, or its description cannot be read.
     """
     if name == SYNTHETIC:
         return GeneratedSource(name)
     if re.split("[/:]", name)[0] not in TEXTS:
         known = ", ".join((*TEXTS, SYNTHETIC))
-        raise UserError(f"data.name={name}: this experiment reads a text, and that is none. Texts: {known}")
+        raise UserError(f"data.name={name}: not a text, which this experiment needs. Texts: {known}")
     return Source(name, data_dir)
 
 
 def open_text(source: Source | GeneratedSource, *, seed: int = 0) -> TextDataSet:
-    """The text of a prepared source.
+    """Opens the text of a prepared source.
 
-    Of enwik8 and WikiText only what occurs is a symbol. Of an embedded sample every byte is; those that do not occur in
-    training come last, in numeric order.
+    The vocabulary of enwik8 and WikiText consists of the symbols that occur. That of an embedded sample has all bytes;
+    those that do not occur in training come last, in numeric order.
 
     Args:
-        seed: of a made-up text.
+        seed: seed of a synthetic text.
     """
     if isinstance(source, GeneratedSource):
         return open_synthetic(seed=seed)
@@ -178,17 +178,17 @@ def open_text(source: Source | GeneratedSource, *, seed: int = 0) -> TextDataSet
 
 
 def declared_text(source: Source) -> DeclaredText:
-    """One of the published texts (not the sample) as it is known to be, prepared or not."""
+    """The known properties of a published text (not the sample), prepared or not."""
     known = TEXTS[source.builder.name]
     return DeclaredText(source.builder.info.full_name, known.UNIT, known.NUM_SYMBOLS, known.NUM_TOKENS)
 
 
 def open_synthetic(*, seed: int, num_train: int = 1 << 20, num_test: int = 1 << 16) -> TextDataSet:
-    """A made-up text: lines of random words, some of them frequent. Every byte is a symbol, as in the sample.
+    """A synthetic text: lines of random words, some of them frequent. Every byte is a symbol, as in the sample.
 
     Args:
-        num_train: bytes of `train`.
-        num_test: bytes of `test`, and of `validation`.
+        num_train: size of `train` in bytes.
+        num_test: size of `test`, and of `validation`, in bytes.
     """
     text = _random_text(num_train + 2 * num_test, np.random.default_rng(seed))
     texts = {
@@ -200,7 +200,7 @@ def open_synthetic(*, seed: int, num_train: int = 1 << 20, num_test: int = 1 << 
 
 
 class _Bytes:
-    """Single bytes as symbols: at most 256, so ids are bytes as well."""
+    """A byte vocabulary: at most 256 symbols, so ids are bytes as well."""
 
     def __init__(self, name: str, symbols: Sequence[bytes]):
         self.symbols = tuple(symbols)
@@ -214,7 +214,7 @@ class _Bytes:
         if unknown := text.translate(None, self._known):
             raise UserError(
                 f"{where}: byte 0x{unknown[0]:02X} at position {text.index(unknown[0])} does not occur in the training "
-                f"part of {self._name}, so it is not among the {len(self.symbols)} symbols"
+                f"split of {self._name}, so it is not among the {len(self.symbols)} symbols"
             )
         return np.frombuffer(text.translate(self._id_of), np.uint8)
 
@@ -223,7 +223,7 @@ class _Bytes:
 
 
 class _Words:
-    """Words as symbols, and `<eos>` for the end of a line."""
+    """A word vocabulary, with `<eos>` for the end of a line."""
 
     def __init__(self, name: str, symbols: Sequence[bytes]):
         self.symbols = tuple(symbols)
@@ -237,7 +237,7 @@ class _Words:
             ids = [self._id_of[word] for word in words]
         except KeyError as error:
             word = error.args[0]
-            instead = ". Write <unk> in its place" if "<unk>" in self._id_of else ""
+            instead = ". Write <unk> instead" if "<unk>" in self._id_of else ""
             raise UserError(
                 f"{where}: {word!r}, word {words.index(word) + 1} of {len(words)}, is not among the "
                 f"{len(self.symbols):,} words of {self._name}{instead}"
@@ -249,7 +249,7 @@ class _Words:
 
 
 def _learn_bytes(name: str, read: Read, complete: bool) -> tuple[_Bytes, Tokens]:
-    """`complete`: bytes that do not occur in training are symbols too, after the others, in numeric order."""
+    """Builds a byte vocabulary; if `complete`, bytes that do not occur in training come last, in numeric order."""
     texts = {split: read(split) for split in SPLITS}
     train = texts["train"]
     chunks = (train[begin : begin + CHUNK_BYTES] for begin in range(0, len(train), CHUNK_BYTES))
@@ -262,7 +262,7 @@ def _learn_bytes(name: str, read: Read, complete: bool) -> tuple[_Bytes, Tokens]
 
 
 def _learn_words(name: str, read: Read) -> tuple[_Words, Tokens]:
-    """Words that do not occur in training come last, in the order in which they appear in the other splits."""
+    """Builds a word vocabulary; words that do not occur in training come last, by first appearance in other splits."""
     number = collections.defaultdict(itertools.count().__next__)  # by first appearance: `train` is the first split
     ids = {}
     for split in SPLITS:
@@ -278,9 +278,9 @@ def _learn_words(name: str, read: Read) -> tuple[_Words, Tokens]:
 
 
 def _kept_words(path: str, name: str, read: Read) -> tuple[_Words, Tokens]:
-    """What `_learn_words` gives, kept in a file: of WikiText-103 it takes half a minute.
+    """`_learn_words`, cached in a file, because it takes half a minute for WikiText-103.
 
-    A damaged file, or a folder that cannot be written, only means that it is done again.
+    If the file is damaged or the folder is not writable, the vocabulary is built again.
     """
     with contextlib.suppress(tf.errors.OpError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -296,7 +296,7 @@ def _kept_words(path: str, name: str, read: Read) -> tuple[_Words, Tokens]:
 
 
 def _words(text: bytes) -> Iterator[str]:
-    """The words of every line and an <eos> for every line break; blanks and line breaks as Python's text files see."""
+    """The words of every line, and <eos> for every line break; whitespace and line breaks as in Python's text files."""
     lines = io.TextIOWrapper(io.BytesIO(text), "utf-8", "surrogateescape")
     return itertools.chain.from_iterable(
         (*line.split(), LINE_END) if line.endswith("\n") else line.split() for line in lines
@@ -313,10 +313,10 @@ def _read_split(builder: tfds.core.DatasetBuilder, split: str) -> bytes:
 
 
 def _random_text(size: int, random: np.random.Generator) -> bytes:
-    """Lines of twelve words out of a thousand, the k-th most frequent of which has a share of 1/k."""
+    """Lines of twelve words out of a thousand, the k-th most frequent with probability proportional to 1/k."""
     letters = random.integers(ord("a"), ord("z") + 1, (1000, 8), np.uint8)
     words = [row[:length].tobytes() for row, length in zip(letters, random.integers(1, 9, 1000))]
     shares = 1 / np.arange(1, 1001)
-    chosen = random.choice(1000, size // 2, p=shares / shares.sum())  # a word and its blank are 2 bytes at least
+    chosen = random.choice(1000, size // 2, p=shares / shares.sum())  # a word and its space take at least 2 bytes
     ends = itertools.cycle([b" "] * 11 + [b"\n"])
     return b"".join(words[index] + end for index, end in zip(chosen, ends))[:size]

@@ -20,14 +20,14 @@ from trainers.tasks.text.symbols import symbol_losses
 if TYPE_CHECKING:
     from trainers.tasks.text.task import LanguageModelling
 
-AUTHOR = "_author"  # the metric as the author's code averages it
+AUTHOR = "_author"  # suffix of the metric averaged as in the author's code
 
 
 class TextEvaluation(Evaluation):
-    """A whole text; of bytes, also what compressors make of it.
+    """Evaluates a whole text; for bytes, also with compressors as baselines.
 
-    The split is cut into as many lanes as the recipe says, whose first symbol is not predicted; every other symbol
-    counts once. The author's code divides the sum of their losses by one more a lane; that figure has the ending
+    The split is cut into the recipe's number of lanes. The first symbol of a lane is not predicted; every other symbol
+    counts once. The author's code divides the sum of the losses by one more per lane; that number has the suffix
     `_author`.
     """
 
@@ -36,7 +36,7 @@ class TextEvaluation(Evaluation):
         self._prepared = functools.cache(self._prepared)
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean loss and metric over a split, exact and the author's, and how many symbols were predicted."""
+        """Mean loss and metric over a split, exact and as in the author's code, and the number of predicted symbols."""
         prepared = self._prepared(split)
         prepared.network.clear()  # an evaluation of diverged weights may have left NaN
         with weights or contextlib.nullcontext():
@@ -65,7 +65,7 @@ class TextEvaluation(Evaluation):
         return "\n".join([f"bits per character of compressors on the same bytes: {', '.join(ways)}", *lines])
 
     def _compressors(self, split: str) -> dict[str, dict[str, float]]:
-        """What compressors make of a split: bits per character by how they are used, then by compressor."""
+        """Bits per character of compressors on a split, by use of the training text, then by compressor."""
         dataset, train_split = self._task.dataset, self._task.recipe.data.train_split
         text = dataset.text(split)
         bits = {"alone": compressors.bits_per_character(text)}
@@ -104,7 +104,7 @@ class TextEvaluation(Evaluation):
 
 @dataclasses.dataclass(frozen=True)
 class _Prepared:
-    """What evaluating a split takes."""
+    """Everything needed to evaluate a split."""
 
     network: StatefulModel
     loop: EvalLoop
@@ -115,5 +115,5 @@ class _Prepared:
 
 
 def _weighted(batch):
-    """A batch whose lanes count by their number of symbols."""
+    """Weights the lanes of a batch by their number of symbols."""
     return {**batch, "weight": tf.fill(tf.shape(batch["is_first"]), tf.cast(tf.shape(batch["targets"])[1], tf.float32))}

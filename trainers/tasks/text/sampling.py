@@ -1,4 +1,4 @@
-"""Writing with a language model: what it says of the next symbol, a draw from that, and on, at a constant cost."""
+"""Sampling text from a language model, symbol by symbol, at a constant cost per symbol."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tf_models.state import empty_state
 State = Mapping[str, tf.Tensor]  # as in `tf_models.sha_rnn`
 Draw = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (scores [1, symbols], position) -> ids [1]
 
-COLDEST, HOTTEST = 1e-30, 1e30  # temperatures in whose reach float32 neither overflows nor underflows
+COLDEST, HOTTEST = 1e-30, 1e30  # temperatures between which float32 neither overflows nor underflows
 
 
 class Place(NamedTuple):
-    """Where in a text the writer is; all that it needs to go on from there."""
+    """A position in a text: everything needed to continue from it."""
 
-    state: State  # after every symbol but the last
-    last: tf.Tensor  # [1] int32: the last symbol, which the model has yet to read
-    drawn: tf.Tensor  # [] int64: how many symbols were drawn
+    state: State  # after all symbols but the last
+    last: tf.Tensor  # [1] int32: the last symbol, which the model has not read yet
+    drawn: tf.Tensor  # [] int64: number of symbols drawn so far
 
 
 class Writer:
-    """Goes on with a text. Shapes are the same for every symbol, and so is what it costs.
+    """Continues a text. Shapes, and therefore the cost, are the same for every symbol.
 
     Args:
         model: maps {"tokens", "state"} to {"logits", "state", ...} (`tf_models.sha_rnn`).
-        draw: the next symbol, of its scores and how many were drawn before it.
-        segment_length: how many symbols of a given text are read at once.
+        draw: draws the next symbol, given its scores and the number of symbols drawn before.
+        segment_length: number of symbols of a prompt to read at once.
     """
 
     def __init__(self, model: keras.Model, draw: Draw, segment_length: int):
@@ -43,12 +43,12 @@ class Writer:
         self._write = tf.function(self._draw_symbols, input_signature=[place, count], autograph=False)
 
     def begin(self, tokens: np.ndarray) -> Place:
-        """Reads the text [symbols, at least one] that is to be gone on with."""
+        """Reads the prompt [symbols, at least one]; returns the place to continue from."""
         state = state_after(self._model, tokens[:-1], self._segment_length)
         return Place(state, tf.constant(tokens[-1:], tf.int32), tf.zeros([], tf.int64))
 
     def write(self, place: Place, count: int) -> tuple[np.ndarray, Place]:
-        """The next `count` symbols [count] and the place after them; the same, however many are written at once.
+        """Returns the next `count` symbols [count] and the place after them; independent of how calls divide the text.
 
         Raises:
             InvalidArgumentError: the model's scores are not finite.
@@ -58,7 +58,7 @@ class Writer:
 
     @property
     def traces(self) -> int:
-        """How often writing was traced; more than once is a retracing bug."""
+        """The number of times that writing was traced; more than one is a retracing bug."""
         return self._write.experimental_get_tracing_count()
 
     def _draw_symbols(self, place, count):
@@ -74,7 +74,7 @@ class Writer:
 
 
 def advance(model: keras.Model, tokens: tf.Tensor, state: State) -> dict[str, tf.Tensor | State]:
-    """The model's outputs for tokens [batch, time] that come after `state`; the next state has its types and shapes."""
+    """The model's outputs for tokens [batch, time] after `state`; the next state has the same dtypes and shapes."""
     outputs = model({"tokens": tokens, "state": state}, training=False)
     after = {
         name: tf.ensure_shape(tf.cast(part, state[name].dtype), state[name].shape)
@@ -84,7 +84,7 @@ def advance(model: keras.Model, tokens: tf.Tensor, state: State) -> dict[str, tf
 
 
 def state_after(model: keras.Model, text: np.ndarray, segment_length: int) -> State:
-    """The state after a text [symbols], read from its beginning in segments of at most so many symbols."""
+    """The state after a text [symbols], read from the beginning in segments of at most `segment_length` symbols."""
     specs = [tf.TensorSpec([1, None], tf.int32), state_specs(model, batch=1)]
     read = tf.function(
         lambda tokens, state: advance(model, tokens, state)["state"], input_signature=specs, autograph=False
@@ -96,7 +96,7 @@ def state_after(model: keras.Model, text: np.ndarray, segment_length: int) -> St
 
 
 def state_specs(model: keras.Model, batch: int | None) -> dict[str, tf.TensorSpec]:
-    """The types and shapes of a state of `batch` texts (None: of any number)."""
+    """The dtypes and shapes of the state for `batch` texts (None: any number)."""
     return {
         name: tf.TensorSpec([batch, *part.shape[1:]], part.dtype, name=name)
         for name, part in model.input["state"].items()
@@ -106,9 +106,9 @@ def state_specs(model: keras.Model, batch: int | None) -> dict[str, tf.TensorSpe
 def draw(
     scores: tf.Tensor, position: tf.Tensor, *, seed: int, temperature: float, top_k: int | None, top_p: float
 ) -> tf.Tensor:
-    """Draws a symbol of each row of `scores` [batch, symbols]: ids [batch] int32.
+    """Draws a symbol from each row of `scores` [batch, symbols]: ids [batch] int32.
 
-    The same seed draws the same symbol of the same scores at the same position, whatever was drawn before.
+    The draw depends only on seed, scores and position, not on earlier draws.
     """
     scores, ids = likeliest(scores, temperature=temperature, top_k=top_k, top_p=top_p)
     seed = tf.stack([tf.constant(seed, tf.int64), tf.cast(position, tf.int64)])
@@ -117,14 +117,14 @@ def draw(
 
 
 def likeliest(scores: tf.Tensor, *, temperature: float, top_k: int | None, top_p: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """What is drawn from: scores [batch, k], falling, minus infinity for what is left out, and the ids they belong to.
+    """The candidates: scores [batch, k], descending, minus infinity for excluded ones, and their ids.
 
-    Scores are divided by `temperature`; the `top_k` highest are kept (all if None); and of these, by falling
-    probability, those up to the first whose cumulative probability exceeds `top_p`, that one included (the nucleus).
+    Scores are divided by `temperature`; the `top_k` highest are kept (all if None); of these, in order of decreasing
+    probability, those up to and including the first whose cumulative probability exceeds `top_p` (the nucleus).
     """
     count = scores.shape[-1] if top_k is None else min(top_k, scores.shape[-1])
     scores, ids = tf.math.top_k(scores, count)
-    # The highest score becomes 0, so that none overflows upwards.
+    # The highest score is shifted to 0 to prevent overflow.
     scores = (scores - scores[:, :1]) / np.clip(temperature, COLDEST, HOTTEST)
     if top_p < 1:
         before = tf.cumsum(tf.nn.softmax(scores), axis=1, exclusive=True)

@@ -1,4 +1,4 @@
-"""The SavedModel of a language model: text in; what comes next, and how likely the text itself was, out."""
+"""The SavedModel of a language model: maps a text to the next symbol's probabilities and the text's likelihood."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from trainers.tasks.text.data import LINE_END
 from trainers.tasks.text.sampling import advance, state_specs
 from trainers.tasks.text.symbols import symbol_losses
 
-NO_SYMBOL = -1  # the id of what is none
+NO_SYMBOL = -1  # the id of an unknown symbol
 UNKNOWN_WORD = b"<unk>"
 LINE_BREAKS = r"\r\n?|\n"
-# What `str.split` takes for blanks and `tf.strings.split` does not.
+# Whitespace for `str.split` that is not whitespace for `tf.strings.split`.
 BLANKS = r"[\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
 CHECKED_STEPS = 16
 
@@ -33,28 +33,26 @@ class TextSavedModel(SavedModel):
     """`task` is a `LanguageModelling`."""
 
     def write(self, path: pathlib.Path) -> None:
-        """Exports a model, its value gates collapsed, with four signatures that need nothing but TensorFlow.
+        """Exports a model, with collapsed value gates and four signatures, that needs only TensorFlow.
 
-        `serving_default` takes `text` ([batch] strings of any lengths) and returns `probabilities` [batch, symbols] of
-        the symbol after each, and `bits` [batch], what the text itself costs; of bytes also `bits_per_character`, of
-        words `perplexity` [batch]. A text is read as if it came after a line break: its first symbol is predicted as
-        well, and it may be empty. It is read in segments of the recipe's length, so memory does not grow with it. A
-        byte that is no symbol costs infinitely many bits (it had probability 0) and is read as the most frequent one; a
-        word that is none, as <unk> if there is it.
+        `serving_default` takes `text` ([batch] strings of any length) and returns the `probabilities` [batch, symbols]
+        of the symbol after each, and `bits` [batch], the cost of the text itself; for bytes also `bits_per_character`,
+        for words `perplexity` [batch]. A text is read as if it followed a line break, so its first symbol is predicted
+        as well, and it may be empty. It is read in segments of the recipe's length, so memory does not grow with it. An
+        unknown byte costs infinitely many bits (its probability is 0) and is read as the most frequent one; an unknown
+        word is read as <unk>, if the vocabulary has it.
 
-        `symbols` takes nothing and returns `symbols` [symbols]: the bytes that an id, or a column, stands for.
+        `symbols` takes no arguments and returns `symbols` [symbols]: the bytes of each id, or column.
 
-        `start` takes `batch` (a number) and returns the state in which that many texts begin, part by part. `step`
-        takes `token` [batch] int32 and all parts of a state, and returns `logits` [batch, symbols] and the next state.
+        `start` takes `batch` (a number) and returns the parts of the initial state for that many texts. `step` takes
+        `token` [batch] int32 and all parts of a state, and returns `logits` [batch, symbols] and the next state.
         """
         dataset, segment_length = self._task.dataset, self._task.recipe.data.segment_length
         with keras.device("cpu:0"):
             model = collapse(self._model)
             encode = (_Bytes if dataset.unit == "byte" else _Words)(dataset.symbols)
         archive = keras.export.ExportArchive()
-        archive.track(
-            encode
-        )  # a table of words; the archive knows of variables, and would save those of a `track` twice
+        archive.track(encode)  # a table of words; tracking it would save the archive's variables twice
 
         def score(text):
             line_break, _ = encode(tf.constant([b"\n"]))
@@ -79,13 +77,13 @@ class TextSavedModel(SavedModel):
             archive.write_out(str(path), verbose=False)
 
     def answers(self, path: pathlib.Path) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Probabilities after and of test texts of several lengths, one longer than a segment, and of single steps."""
+        """Probabilities of and after test texts of several lengths, one longer than a segment, and of single steps."""
         served = tf.saved_model.load(str(path)).signatures
         yield from self._texts(served)
         yield from self._steps(served)
 
     def _texts(self, served: Signatures) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The live model reads texts one by one, unpadded. Of a text's symbols it is their geometric mean."""
+        """Compares with the live model on single, unpadded texts; a text's symbols enter by their geometric mean."""
         dataset, segment_length = self._task.dataset, self._task.recipe.data.segment_length
         symbols = dataset.tokens(self._task.recipe.data.test_split)
         texts = [symbols[:length] for length in (0, 1, segment_length // 2, segment_length + segment_length // 2)]
@@ -102,7 +100,7 @@ class TextSavedModel(SavedModel):
             yield tuple(np.array(mean) for mean in means)
 
     def _steps(self, served: Signatures) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Probabilities after each of some symbols."""
+        """Probabilities after each symbol of a short text."""
         symbols = self._task.dataset.tokens(self._task.recipe.data.test_split)[:CHECKED_STEPS]
         state, live_state = served["start"](batch=tf.constant(1)), empty_state(self._model, 1)
         for symbol in tf.constant(symbols, tf.int32):
@@ -118,12 +116,12 @@ def _score(
     """Probabilities [batch, symbols] of the symbol after each text, and the bits [batch] of all its symbols.
 
     Args:
-        line_break: [1, 1], the id that every text comes after.
-        ids: [batch, longest], NO_SYMBOL for what is none; behind the end of a text, anything.
+        line_break: [1, 1], the id that precedes every text.
+        ids: [batch, longest], NO_SYMBOL for unknown symbols; arbitrary after the end of a text.
         lengths: [batch], in symbols.
     """
     batch, total = tf.shape(ids)[0], tf.shape(ids)[1] + 1  # with the line break
-    # All segments have one length: how far back a symbol sees depends on it, and must not depend on the other texts.
+    # All segments have the same length: a symbol's context depends on it, and must not depend on the other texts.
     time = tf.minimum(segment_length, total)
     total += -total % time
     padded = tf.pad(ids, [[0, 0], [0, total - tf.shape(ids)[1]]], constant_values=NO_SYMBOL)
@@ -135,7 +133,7 @@ def _score(
         outputs = advance(model, inputs[:, begin:end], state)
         losses = symbol_losses(model, outputs["hidden"], targets[:, begin:end])
         losses = tf.where(known[:, begin:end], losses, math.inf)
-        # A text that has ended is read on into its padding, but nothing of that counts.
+        # A text that has ended is read on into its padding, which is ignored.
         within = tf.range(begin, end) < lengths[:, tf.newaxis]
         nats += tf.reduce_sum(tf.where(within, losses, 0.0), 1)
         place = lengths - begin
@@ -159,7 +157,7 @@ class _Bytes(tf.Module):
 
     def __call__(self, text):
         lengths = tf.strings.length(text)
-        longest = tf.maximum(tf.reduce_max(lengths), 1)  # `decode_raw` refuses 0
+        longest = tf.maximum(tf.reduce_max(lengths), 1)  # `decode_raw` rejects 0
         content = tf.io.decode_raw(text, tf.uint8, fixed_length=longest)
         return tf.gather(self._ids, tf.cast(content, tf.int32)), lengths
 

@@ -1,7 +1,7 @@
-"""In what pieces a text is read: lanes side by side, each cut into segments one after the other.
+"""Divides a text into parallel lanes, and the lanes into consecutive segments.
 
-A lane is a stretch of the text; a language model carries its state along it from segment to segment. All lanes are
-cut at the same places. In training the lengths of segments vary, by the rule of AWD-LSTM's code that SHA-RNN's keeps.
+A lane is a contiguous part of the text; a language model carries its state along it from segment to segment. All lanes
+are cut at the same positions. In training, segment lengths vary by the rule of AWD-LSTM's code, as in SHA-RNN's code.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from flags.errors import UserError
 
 
 def lanes(tokens: np.ndarray, count: int) -> np.ndarray:
-    """Cuts a text ([symbols]) into equal stretches, [count, n]; what is left over at its end is dropped.
+    """Cuts a text ([symbols]) into equal parts, [count, n]; the remainder is dropped.
 
     Raises:
-        UserError: a lane would have fewer than two symbols, and so nothing to predict.
+        UserError: a lane would have fewer than two symbols, and nothing to predict.
     """
     n = len(tokens) // count
     if n < 2:
         raise UserError(
             f"a text of {len(tokens):,} symbols cannot be cut into {count} lanes of at least 2: "
-            f"take at most {len(tokens) // 2} lanes, or a larger split"
+            f"use at most {len(tokens) // 2} lanes, or a larger split"
         )
     return tokens[: count * n].reshape(count, n)
 
@@ -40,14 +40,14 @@ class Segments:
 
     begin: np.ndarray  # int64
     length: np.ndarray  # int32
-    is_first: np.ndarray  # bool: state and memory begin empty, as they do in every epoch
+    is_first: np.ndarray  # bool: state and memory are reset, as at the start of every epoch
     epoch: np.ndarray  # int32, from 0
 
     def __len__(self) -> int:
         return len(self.begin)
 
     def __add__(self, later: Segments) -> Segments:
-        """These segments, then the later ones, whose epochs are counted on."""
+        """Appends later segments, whose epochs continue the count."""
         return Segments(
             begin=np.concatenate([self.begin, later.begin]),
             length=np.concatenate([self.length, later.length]),
@@ -59,20 +59,20 @@ class Segments:
 def random_segments(n: int, bptt: int, seed: int, *, epochs: float | None = None, steps: int | None = None) -> Segments:
     """Segments for training on lanes of n symbols, their lengths drawn by the author's rule.
 
-    A length is a normal number of standard deviation 5 about `bptt`, or once in twenty about half of it, cut to whole
-    numbers from 5 to `bptt`. An epoch ends where no more than two symbols of a lane are left, so the last may never be
-    predicted. The draws go on from epoch to epoch.
+    A length is drawn from a normal distribution with standard deviation 5 and mean `bptt`, or in one of twenty cases
+    half of that, then truncated to an integer and clipped to 5..`bptt`. An epoch ends when at most two symbols of a
+    lane are left, so the last may never be predicted. The random generator is not reset between epochs.
 
     Args:
         bptt: the longest segment, in symbols.
-        epochs: how many; of a last one that is not whole, its first segments: at least one.
-        steps: how many segments, in place of `epochs`.
+        epochs: number of epochs; a fractional last epoch has its first segments, at least one.
+        steps: number of segments, instead of `epochs`.
 
     Raises:
         UserError: lanes of n symbols are too short to train on.
     """
     if n < 3:
-        raise UserError(f"lanes of {n} symbols are too short to train on: take fewer lanes, or a larger split")
+        raise UserError(f"lanes of {n} symbols are too short to train on: use fewer lanes, or a larger split")
     drawn = _epochs(n, bptt, np.random.RandomState(seed))
     return _joined(_first_steps(drawn, steps) if epochs is None else _first_epochs(drawn, epochs))
 
@@ -86,20 +86,19 @@ def fixed_segments(n: int, bptt: int) -> Segments:
 def batches(
     lanes: np.ndarray, segments: Segments, *, first_step: int = 0, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
-    """What the replicas of one input pipeline read, from `first_step` on to the last segment.
+    """The input of the replicas of one input pipeline, from `first_step` to the last segment.
 
-    To be used in `strategy.distribute_datasets_from_function`. Replicas are numbered pipeline after pipeline; replica r
-    gets the r-th block of lanes at every step, so the state that it carries stays with its lanes. An element is
-    `tokens` and `targets` ([replica's lanes, length], int32; the length varies) and `is_first` ([replica's lanes],
-    bool).
+    For `strategy.distribute_datasets_from_function`. Replicas are numbered pipeline by pipeline; replica r gets the
+    r-th block of lanes at every step, so its state stays with its lanes. An element has `tokens` and `targets`
+    ([replica's lanes, length], int32; the length varies) and `is_first` ([replica's lanes], bool).
 
     Args:
-        lanes: [lanes, n]; their number divides over the replicas.
+        lanes: [lanes, n]; their number is a multiple of the number of replicas.
     """
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
     share = context.get_per_replica_batch_size(len(lanes))
     first_lane = context.input_pipeline_id * replicas * share
-    # Eager tensors, which the functions below refer to: no step copies more than the segments that it hands out.
+    # Eager tensors, which the functions below capture: a step copies only its own segment.
     own = tf.constant(lanes[first_lane : first_lane + replicas * share])
     begin, length, is_first = (tf.constant(row) for row in (segments.begin, segments.length, segments.is_first))
 
@@ -112,14 +111,14 @@ def batches(
 
     options = tf.data.Options()
     options.deterministic = True
-    # They rewrite the pipeline as a graph, with a copy of the text in it.
+    # These optimizations rewrite the pipeline as a graph that contains a copy of the text.
     options.experimental_optimization.apply_default_optimizations = False
     indices = tf.data.Dataset.range(first_step * replicas, len(segments) * replicas)
     return indices.map(element).prefetch(2 * replicas).with_options(options)
 
 
 def _epochs(n: int, bptt: int, random: np.random.RandomState) -> Iterator[list[int]]:
-    """The lengths of one epoch after the other, without end."""
+    """Infinite segment lengths, epoch by epoch."""
     uniform, normal = random.random_sample, random.normal
     while True:
         lengths, begin = [], 0

@@ -7,5 +7,5 @@ import tensorflow as tf
 
 
 def symbol_losses(model: keras.Model, hidden: tf.Tensor, symbols: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy [lanes, time], in nats, of symbols given what a model's logits are made of."""
+    """Cross-entropy [lanes, time], in nats, of symbols, given the hidden states from which the logits are computed."""
     return model.get_layer("embedding").losses_of(hidden, symbols)

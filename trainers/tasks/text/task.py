@@ -28,12 +28,12 @@ from trainers.tasks.text.evaluation import TextEvaluation
 from trainers.tasks.text.saved_model import TextSavedModel
 from trainers.tasks.text.symbols import symbol_losses
 
-METRICS = {  # unit of the text -> the papers' metric of it, of a loss in nats
+METRICS = {  # unit of the text -> the papers' metric, as a function of the loss in nats
     "byte": ("bpc", lambda loss: loss / math.log(2.0)),
     "word": ("perplexity", tf.exp),
 }
-SHOWN_SEGMENTS = 12  # of each pass
-LANES = {  # split of a text -> the field that says how many lanes it is cut into; the fewest symbols of a lane
+SHOWN_SEGMENTS = 12  # per pass
+LANES = {  # split -> the field with its number of lanes; the minimum length of a lane in symbols
     "train_split": ("train.global_batch", 3),  # of the last two the second may never be predicted
     "validation_split": ("data.validation_lanes", 2),
     "test_split": ("data.test_lanes", 2),
@@ -44,7 +44,7 @@ class LanguageModelling(Task):
     """Language modelling of a text in parallel lanes.
 
     A batch is a dict: `tokens` and `targets` [lanes, time] int32, where a lane's target is its next token, `is_first`
-    [lanes] bool, whether the lane begins a text; the same number of tokens in every lane.
+    [lanes] bool, whether the lane starts a text; every lane has the same number of tokens.
     """
 
     monitor = "loss"
@@ -64,7 +64,7 @@ class LanguageModelling(Task):
 
     @classmethod
     def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
-        """Every replica gets as many lanes as any other."""
+        """Raises UserError unless the lanes can be divided equally over the replicas."""
         for field, _ in LANES.values():
             check_shares(field, operator.attrgetter(field)(recipe), replicas)
 
@@ -85,7 +85,7 @@ class LanguageModelling(Task):
         return ("loss", self.metric)
 
     def check_splits(self) -> None:
-        """Every split of the recipe is there, and long enough for its lanes, before anything is trained."""
+        """Raises UserError if a split of the recipe is missing, or too short for its lanes."""
         for field in LANES:
             if getattr(self.recipe.data, field) is not None:
                 self._check_lanes(field)
@@ -97,7 +97,7 @@ class LanguageModelling(Task):
         if symbols < fewest * lanes:
             raise UserError(
                 f"data.{field}={split} has {symbols:,} {unit}s, which is too short for {lanes_field}={lanes} lanes "
-                f"of {fewest} {unit}s or more. Take fewer lanes, or a larger split."
+                f"of {fewest} {unit}s or more. Use fewer lanes, or a larger split."
             )
 
     def build_model(self) -> keras.Model:
@@ -106,12 +106,12 @@ class LanguageModelling(Task):
 
     @functools.cached_property
     def lanes(self) -> np.ndarray:
-        """The training text in as many lanes as there are in a step: [lanes, tokens]."""
+        """The training text, cut into the lanes of a step: [lanes, tokens]."""
         return segments.lanes(self.dataset.tokens(self.recipe.data.train_split), self.recipe.train.global_batch)
 
     @functools.cached_property
     def passes(self) -> list[segments.Segments]:
-        """The segments of the run, one a step, and where there is a second pass, those of it."""
+        """The segments of each pass of the run, one per step."""
         data, train = self.recipe.data, self.recipe.train
         draw = functools.partial(segments.random_segments, self._rows, data.segment_length)
         if train.steps is not None:
@@ -122,7 +122,7 @@ class LanguageModelling(Task):
 
     @functools.cached_property
     def segments(self) -> segments.Segments:
-        """Those of all passes."""
+        """The segments of all passes."""
         return functools.reduce(operator.add, self.passes)
 
     @property
@@ -142,11 +142,11 @@ class LanguageModelling(Task):
         )
 
     def batches(self, first_step: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        """The segments of one input pipeline from `first_step` on, to the run's end."""
+        """The segments of one input pipeline from `first_step` to the end of the run."""
         return segments.batches(self.lanes, self.segments, first_step=first_step, context=context)
 
     def one_batch(self, replicas: int) -> OneBatch:
-        """One replica's lanes of a segment of full length."""
+        """One replica's lanes of a full-length segment."""
         lanes = self.lanes[: self.recipe.train.global_batch // replicas, : self._longest + 1]
         one = segments.fixed_segments(lanes.shape[1], self._longest)
         first = segments.batches(lanes, one, context=tf.distribute.InputContext()).cache()
@@ -160,13 +160,13 @@ class LanguageModelling(Task):
         board.texts("inputs", self.passages(), 0)
 
     def passages(self, count: int = 4) -> list[str]:
-        r"""What the first lanes read in the first step; bytes that are no UTF-8 are shown as \xNN."""
+        r"""The first lanes' input in the first step; bytes that are not UTF-8 are printed as \xNN."""
         length = int(self.segments.length[0])
         passages = [self.dataset.decode(lane[:length]) for lane in self.lanes[:count]]
         return [passage.decode("utf-8", "backslashreplace") for passage in passages]
 
     def losses(self, network: StatefulModel, batch, training: bool):
-        """Mean cross-entropy over time [lanes], in nats, and the metric of it; every lane continues its state."""
+        """Mean cross-entropy over time [lanes], in nats, and its metric; every lane continues from its state."""
         outputs = network(batch["tokens"], batch["is_first"], training=training)
         losses = tf.reduce_mean(symbol_losses(network.model, outputs["hidden"], batch["targets"]), axis=1)
         return losses, {self.metric: self.metric_of(losses)}
@@ -211,7 +211,7 @@ class LanguageModelling(Task):
         )
 
     def _described_length(self, passes: list[dict], symbols: int) -> str:
-        """How long the run is, and how it is cut into segments, one per step."""
+        """The length of the run, and its division into segments, one per step."""
         length = self.length
         heading = (
             f"steps  {length.total:,} of {self.recipe.train.global_batch} lanes, one segment each: "
@@ -232,6 +232,6 @@ class LanguageModelling(Task):
 
 
 def _lane_bytes(state: TrainState) -> int:
-    """The state that the model carries along one lane."""
+    """Size of the state that the model carries along one lane."""
     parts = state.model.input["state"].values()
     return sum(math.prod(part.shape[1:]) * tf.as_dtype(part.dtype).size for part in parts)

@@ -1,4 +1,4 @@
-"""`--mode=generate` of a language model: it goes on with a text, on stdout, as it comes."""
+"""`--mode=generate` for language models: streams the continuation of a text to stdout."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from trainers.tasks.text.sampling import Place, Writer, draw
 if TYPE_CHECKING:
     from trainers.tasks.text.task import LanguageModelling
 
-AT_ONCE = 16  # symbols a call: few enough to be seen coming, enough for Python not to matter
+AT_ONCE = 16  # symbols per call: few enough to stream, enough to make Python's overhead negligible
 
 
 def write(run: Run, task: LanguageModelling, model: keras.Model, device: str) -> None:
-    """Prints the prompt and `--length` symbols that go on with it; on stderr, how many a second.
+    """Prints the prompt and a continuation of `--length` symbols; prints the speed on stderr.
 
-    Ctrl-C ends the text early, which is no failure.
+    Ctrl-C ends the text early and is not an error.
 
     Raises:
-        UserError: the prompt has bytes or words that the model does not know.
+        UserError: the prompt has bytes or words that are not in the vocabulary.
         RunError: the model's scores are not finite.
     """
     dataset, segment_length = task.dataset, task.recipe.data.segment_length
@@ -42,7 +42,7 @@ def write(run: Run, task: LanguageModelling, model: keras.Model, device: str) ->
     with tf.device(device):
         writer = Writer(collapse(model), chosen, segment_length)
         place = writer.begin(prompt)
-        writer.write(place, 0)  # compiles, which the clock is not to count
+        writer.write(place, 0)  # compiles, so that the clock does not include it
         began = time.perf_counter()
         with contextlib.suppress(KeyboardInterrupt):
             screen.print(dataset.decode(prompt))
@@ -56,14 +56,14 @@ def write(run: Run, task: LanguageModelling, model: keras.Model, device: str) ->
 
 
 def _prompt(run: Run, dataset: TextDataSet) -> np.ndarray:
-    """The symbols that the text begins with: [at least one]."""
+    """The symbols of the prompt: [at least one]."""
     text = sys.stdin.buffer.read() if run.prompt == "-" else run.prompt.encode("utf-8", "surrogateescape")
     symbols = dataset.encode(text)
     return symbols if len(symbols) else dataset.encode(b"\n")
 
 
 def _pieces(writer: Writer, place: Place, length: int) -> Iterator[np.ndarray]:
-    """`length` symbols after `place`, some at a time."""
+    """Yields `length` symbols after `place`, a few at a time."""
     for written in range(0, length, AT_ONCE):
         try:
             symbols, place = writer.write(place, min(AT_ONCE, length - written))

@@ -1,1 +1,1 @@
-"""Translation of sentences."""
+"""Sentence translation."""

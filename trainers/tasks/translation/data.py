@@ -1,4 +1,4 @@
-"""Pairs of sentences, a source and its translation: whole splits, or random subsets of them."""
+"""Sentence pairs of source and translation: whole splits, or random subsets."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from trainers.data.in_memory import SUBSET
 from trainers.data.sources import GeneratedSource, Source
 from trainers.data.splits import check_num_train, parts_of
 
-# A data set and its configuration -> its features that are translated from and into.
+# Data set and configuration -> its source and target features.
 TRANSLATIONS = {
     Iwslt14DeEn.name: ("source", "target"),
     DjangoDeEn.name: ("source", "target"),
     "wmt14_translate/fr-en": ("en", "fr"),  # the paper translates into French
 }
 SYNTHETIC = "synthetic_pairs"
-BLOCK = 4096  # records that are read at once
+BLOCK = 4096  # records read at once
 
 
 class Pairs(NamedTuple):
-    """Sentences and their translations, side by side."""
+    """Parallel lists of sentences and their translations."""
 
     source: tuple[str, ...]
     target: tuple[str, ...]
 
 
 class TranslationDataSet:
-    """A data set of pairs of sentences, with the splits `train`, `validation` and `test`.
+    """A data set of sentence pairs, with the splits `train`, `validation` and `test`.
 
     Args:
-        split: opens a split in TFDS's language, such as `train[:10%]`; its records have `source` and `target` (bytes).
+        split: opens a split in TFDS's syntax, such as `train[:10%]`; its records have `source` and `target` (bytes).
     """
 
     def __init__(self, name: str, split: Callable[[str], stream.Records]):
@@ -46,20 +46,20 @@ class TranslationDataSet:
         self._split = split
 
     def num_pairs(self, split: str) -> int:
-        """How many pairs a split has.
+        """The number of pairs of a split.
 
         Raises:
-            UserError: there is no such split, or it is empty.
+            UserError: the split does not exist or is empty.
         """
         return self._split(split).num_examples
 
     def pairs(self, split: str, *, num_train: int | None = None, subset_seed: int = 0) -> Pairs:
-        """The pairs of a split in file order, or the first `num_train` of a random order that `subset_seed` names.
+        """The pairs of a split in file order, or the first `num_train` of a random order seeded by `subset_seed`.
 
-        No pair is drawn twice; of one seed a smaller subset is the beginning of a larger one.
+        No pair is drawn twice; for one seed, a smaller subset is the beginning of a larger one.
 
         Raises:
-            UserError: there is no such split, or it has fewer pairs than `num_train`.
+            UserError: the split does not exist, or has fewer pairs than `num_train`.
         """
         records = self._split(split)
         if num_train is None:
@@ -70,16 +70,16 @@ class TranslationDataSet:
 
 
 def find(name: str, data_dir: str | os.PathLike | None = None) -> Source | GeneratedSource:
-    """The pairs of that name.
+    """Returns the data set of pairs called `name`.
 
     Raises:
-        UserError: there are none, or their description cannot be read.
+        UserError: the data set does not exist, or its description cannot be read.
     """
     if name == SYNTHETIC:
         return GeneratedSource(name)
     if name.partition(":")[0] not in TRANSLATIONS:
         known = ", ".join((*TRANSLATIONS, SYNTHETIC))
-        raise UserError(f"data.name={name}: this experiment translates sentences, and has none there. Pairs: {known}")
+        raise UserError(f"data.name={name}: not a translation data set, which this experiment needs. Pairs: {known}")
     return Source(name, data_dir)
 
 
@@ -87,7 +87,7 @@ def open_pairs(source: Source | GeneratedSource, *, seed: int = 0) -> Translatio
     """The pairs of a source, prepared or not.
 
     Args:
-        seed: of made-up pairs.
+        seed: seed of synthetic pairs.
     """
     if isinstance(source, GeneratedSource):
         return open_synthetic(seed=seed)
@@ -98,10 +98,10 @@ def open_pairs(source: Source | GeneratedSource, *, seed: int = 0) -> Translatio
 
 
 def open_synthetic(*, seed: int, num_train: int = 10_000, num_test: int = 500) -> TranslationDataSet:
-    """Made-up sentences of 1 to 12 words out of fifty; the translation has a word for each, in reverse order.
+    """Synthetic sentences of 1 to 12 words out of fifty; the translation has a word for each, in reverse order.
 
     Args:
-        num_test: pairs of `test`, and of `validation`.
+        num_test: number of pairs of `test`, and of `validation`.
     """
     lines = _random_lines(num_train + 2 * num_test, np.random.default_rng(seed))
     train, validation, test = np.split(lines, [num_train, num_train + num_test])
@@ -116,7 +116,7 @@ def open_synthetic(*, seed: int, num_train: int = 10_000, num_test: int = 500) -
 
 
 class SyntheticSplit:
-    """Made-up pairs, one a line ([pairs] strings): source, tab, target."""
+    """Synthetic pairs, one per line ([pairs] strings): source, tab, target."""
 
     def __init__(self, lines: tf.Tensor):
         self.num_examples = len(lines)
@@ -132,7 +132,7 @@ class SyntheticSplit:
 
 
 def _read(split: stream.Records, places: np.ndarray) -> Pairs:
-    """The pairs at these places of a split, in this order; others are read but not parsed."""
+    """The pairs at the given places of a split, in that order; other records are read but not parsed."""
     wanted = tf.constant(np.sort(places), tf.int64)
     sizes = np.array(split.shard_sizes, np.int64)
     files = tf.data.Dataset.from_tensor_slices((np.arange(len(sizes)), np.zeros_like(sizes), sizes))

@@ -1,7 +1,7 @@
-"""Translating with a Transformer: the likeliest text greedily or by beam search, as fairseq searches.
+"""Decoding with a Transformer: greedy or beam search, as in fairseq.
 
-The encoder runs once; each further symbol of the text costs one position of the decoder, whose layers keep the keys and
-values of the positions before.
+The encoder runs once; each further symbol costs one position of the decoder, whose layers cache the keys and values of
+earlier positions.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from tf_models.transformer import PADDING, Cache, Network
 
 
 class Search(NamedTuple):
-    """A beam search under way, after `length` symbols of every text."""
+    """The state of a beam search after `length` symbols of every text."""
 
     length: tf.Tensor  # [] int32
-    texts: tf.Tensor  # [batch, beam, 1 + length] int32: those that go on, likeliest first, after `begin`
-    log_probabilities: tf.Tensor  # [batch, beam] of those; minus infinity where there is none
+    texts: tf.Tensor  # [batch, beam, 1 + length] int32: the active texts, most likely first, after `begin`
+    log_probabilities: tf.Tensor  # [batch, beam] of the active texts; minus infinity for unused beams
     caches: list[Cache]
-    num_ended: tf.Tensor  # [batch] int32: how many texts have ended
-    best: tf.Tensor  # [batch, length] int32: the ended one of the highest score, padded
-    best_score: tf.Tensor  # [batch]; minus infinity where none has ended
+    num_ended: tf.Tensor  # [batch] int32: number of finished texts
+    best: tf.Tensor  # [batch, length] int32: the finished text with the highest score, padded
+    best_score: tf.Tensor  # [batch]; minus infinity if none has finished
 
 
 class Decoder:
-    """Searches the text of a source that has the highest sum of log probabilities / length ** length_penalty.
+    """Searches for the text with the highest sum of log probabilities / length ** length_penalty for each source.
 
-    In every step the `2 beam` likeliest continuations of the `beam` texts at hand are looked at, by the sum of their
-    log probabilities. Of these, one that ends and is among the first `beam` has ended and counts as found; the `beam`
-    likeliest that do not end go on. A source is done when `beam` texts have ended. The last of `max_length` symbols is
-    always `end`; `end` counts in a text's length and probability; padding is never a symbol of a text. These are
-    fairseq's rules, but that among texts that end in the same step none is left out. With `beam=1` they are the greedy
-    search: the likeliest symbol each time, until that is `end`. With as many beams as there are texts of up to
-    `max_length` symbols, the search is exhaustive.
+    Every step considers the `2 beam` most likely continuations of the `beam` active texts, by the sum of their log
+    probabilities. A continuation that ends and is among the first `beam` is finished; the `beam` most likely that do
+    not end stay active. A source is done when `beam` texts have finished. The last of `max_length` symbols is always
+    `end`; `end` counts in a text's length and probability; padding is never a symbol of a text. These are fairseq's
+    rules, except that no text is dropped when several end in the same step. With `beam=1` this is greedy search: the
+    most likely symbol each time, up to `end`. With as many beams as there are texts of up to `max_length` symbols, the
+    search is exhaustive.
 
     Args:
         model: a `transformer`.
         length_penalty: above 1 favours long texts, below 1 short ones.
-        max_length: of a text, in symbols, `end` included.
+        max_length: maximum length of a text in symbols, including `end`.
         begin, end: the symbols before and after a text.
 
     Raises:
@@ -78,7 +78,7 @@ class Decoder:
         """The best texts of sources [batch, source time] int32, padded with 0 at the end.
 
         Returns:
-            Texts [batch, at most max_length] int32, each with `end` and after that 0, and their scores [batch].
+            Texts [batch, at most max_length] int32, each followed by `end` and padded with 0, and their scores [batch].
 
         Raises:
             InvalidArgumentError: the model's logits are not finite.
@@ -87,7 +87,7 @@ class Decoder:
 
     @property
     def traces(self) -> int:
-        """How often decoding was traced; more than once is a retracing bug."""
+        """The number of times that decoding was traced; more than one is a retracing bug."""
         return self._decode.experimental_get_tracing_count()
 
     def _search(self, source):
@@ -96,7 +96,7 @@ class Decoder:
         search = Search(
             length=tf.constant(0),
             texts=tf.fill([batch, self._beam, 1], self._begin),
-            # One text, not `beam` times the same one.
+            # Start with one text, not `beam` copies of it.
             log_probabilities=tf.tile([[0.0, *[float("-inf")] * (self._beam - 1)]], [batch, 1]),
             caches=self._network.begin(memory, self._beam),
             num_ended=tf.zeros([batch], tf.int32),
@@ -130,7 +130,7 @@ class Decoder:
         scores = ended / tf.cast(length, tf.float32) ** self._length_penalty
         place = tf.argmax(scores, 1, tf.int32)
         score = tf.gather(scores, place, batch_dims=1)
-        # What ends after a source is done is no longer looked at.
+        # Texts that end after their source is done are ignored.
         is_better = (score > search.best_score) & (search.num_ended < self._beam)
         best = tf.pad(search.best, [[0, 0], [0, 1]], constant_values=PADDING)
         best = tf.where(is_better[:, tf.newaxis], tf.gather(texts, place, batch_dims=1)[:, 1:], best)
@@ -147,14 +147,14 @@ class Decoder:
         )
 
     def _log_probabilities(self, logits, length):
-        """Of each next symbol, [batch, beam, symbols] float32; minus infinity for what cannot be that of a text."""
+        """Log probabilities of the next symbol, [batch, beam, symbols] float32; minus infinity for invalid symbols."""
         logits = tf.debugging.check_numerics(tf.cast(logits, tf.float32), "logits of the next symbol")
         ids = tf.range(self._symbols)
         allowed = tf.where(length < self._max_length, ids != PADDING, ids == self._end)
         return tf.where(allowed, tf.nn.log_softmax(logits), float("-inf"))
 
     def _reordered(self, cache: Cache, parents) -> Cache:
-        """The cache of texts that go on from texts `parents` [batch, beam]."""
+        """Reorders the cache for texts that continue texts `parents` [batch, beam]."""
         if self._beam == 1:
             return cache
         keys, values = (tf.gather(part, parents, batch_dims=1) for part in (cache.keys, cache.values))
@@ -162,7 +162,7 @@ class Decoder:
 
 
 def _invariants(search: Search) -> Search:
-    """The shapes that stay what they are while texts grow."""
+    """Shape invariants of the loop, in which only the texts grow."""
     shapes = tf.nest.map_structure(lambda part: part.shape, search)
     batch, beam, heads, _, width = shapes.caches[0].keys
     grown = tf.TensorShape([batch, beam, heads, None, width])

@@ -1,4 +1,4 @@
-"""A translation model on a split: the exact loss of its tokens, and the BLEU of what it makes of its sources."""
+"""Evaluation of a translation model on a split: the exact loss per token, and BLEU of its translations."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from trainers.tasks.translation.vocabulary import PADDING
 if TYPE_CHECKING:
     from trainers.tasks.translation.task import Translation
 
-FITTED = 2_000  # training pairs, at most, that `fit` measures
-SHOWN = 5  # translations
+FITTED = 2_000  # maximum number of training pairs that `fit` evaluates
+SHOWN = 5  # number of example translations
 
 
 class TranslationEvaluation(Evaluation):
-    """Every target token counts once, the end of each text included; no pair is left out, however long it is."""
+    """Every target token counts once, including the end of each text; long pairs are not dropped."""
 
     def __init__(self, task: Translation, strategy: tf.distribute.Strategy, model: keras.Model):
         super().__init__(task, strategy, model)
@@ -36,17 +36,17 @@ class TranslationEvaluation(Evaluation):
         self._loop = EvalLoop(strategy=strategy, measure=self._measure, names=task.metric_names)
 
     def run(self, split: str, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """Mean loss a token, smoothed and not, and perplexity; `tokens` and `pairs` say of how many."""
+        """Mean loss per token, with and without smoothing, perplexity, and the numbers of `tokens` and `pairs`."""
         return self._means(split, weights)
 
     def fit(self, weights: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
-        """The same of at most `FITTED` training pairs, evenly taken from those that are used."""
+        """The same for at most `FITTED` training pairs, evenly spaced over the training set."""
         return self._means(None, weights)
 
     def final(self, split: str) -> Final:
-        """`bleu` (0 to 100) of a split's translations by the recipe's `data.beam`, with sacrebleu's signature.
+        """`bleu` (0 to 100) of a split's translations with the recipe's `data.beam`, and sacrebleu's signature.
 
-        `translations` are some of them: source, ours, reference.
+        `translations` are examples: source, ours, reference.
         """
         task, strategy = self._task, self._strategy
         pairs = task.pairs(split)
@@ -80,15 +80,15 @@ class TranslationEvaluation(Evaluation):
         return self._task.derived(means) | {"tokens": tokens, "pairs": pairs}
 
     def _measure(self, batch):
-        """Means over each pair's tokens, which are its weight."""
+        """Means over each pair's tokens; the pair's weight is their number."""
         tokens = tf.maximum(batch["weight"], 1.0)
         smoothed, nll = self._task.sums(self._model, batch, training=False)
         return {"loss": smoothed / tokens, "nll": nll / tokens}
 
     def _batches(self, split: str | None) -> tuple[Iterator, int, int]:
-        """The batches of a split, or of training pairs, over and over; how many are once, and of how many pairs."""
+        """Endlessly repeated batches of a split or of training pairs; their number per pass; the number of pairs."""
         pairs = self._encoded(split)
-        # Those of similar length together: less padding.
+        # Pairs of similar length are batched together to reduce padding.
         pairs = pairs.at(np.argsort(pairs.lengths, kind="stable"))
 
         def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -107,10 +107,10 @@ class TranslationEvaluation(Evaluation):
 
 
 def _by_tokens(batch):
-    """A batch whose pairs count by their target tokens."""
+    """Weights the pairs of a batch by their number of target tokens."""
     return {**batch, "weight": tf.math.count_nonzero(batch["labels"] != PADDING, axis=1, dtype=tf.float32)}
 
 
 def _evenly(count: int, most: int) -> np.ndarray:
-    """At most so many places of `count`, from the first to the last."""
+    """At most `most` evenly spaced places out of `count`, from the first to the last."""
     return np.linspace(0, count - 1, min(count, most)).astype(int)

@@ -1,4 +1,4 @@
-"""The SavedModel of a translation model: a text in, its translation and how likely that is out, in TensorFlow alone."""
+"""The SavedModel of a translation model: maps a text to its translation and score, using only TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from trainers.tasks.translation.token_batches import padded_sources
 from trainers.tasks.translation.translating import longest_translation
 from trainers.tasks.translation.vocabulary import BEGIN, BLANK, END, PADDING, UNKNOWN, Subwords
 
-VOCABULARY = "assets.extra/vocabulary.model"  # TensorFlow leaves that folder to us
-UNKNOWN_TEXT = " ⁇ "  # what SentencePiece writes for an unknown subword
-NO_PIECE = np.iinfo(np.int32).max  # the id of what is none
+VOCABULARY = "assets.extra/vocabulary.model"  # a folder that TensorFlow reserves for users
+UNKNOWN_TEXT = " ⁇ "  # SentencePiece's text for an unknown subword
+NO_PIECE = np.iinfo(np.int32).max  # the id of a missing piece
 CHECKED_PAIRS = 8
 
 
@@ -31,16 +31,16 @@ class TranslationSavedModel(SavedModel):
     answer = "scores"
 
     def write(self, path: pathlib.Path) -> None:
-        """Exports a model with four signatures that need nothing but TensorFlow.
+        """Exports a model with four signatures that need only TensorFlow.
 
-        `serving_default` takes `text` ([batch] strings in UTF-8) and returns `translation` [batch] strings, `tokens`
-        [batch, time] int32, the subwords of these, and `scores` [batch]: the mean log probability (nats) of a
-        translation's subwords. It searches with the recipe's `data.beam`. A translation has at most 1.5
-        `data.max_length` + 10 tokens; of nothing but blanks it is empty.
+        `serving_default` takes `text` ([batch] strings in UTF-8) and returns `translation` [batch] strings, their
+        subwords `tokens` [batch, time] int32, and `scores` [batch]: the mean log probability (nats) of a translation's
+        subwords. It searches with the recipe's `data.beam`. A translation has at most 1.5 `data.max_length` + 10
+        tokens; that of a blank text is empty.
 
         `encode` takes `text` and returns `tokens`. `translate` takes these as `source` and returns the `tokens` and
-        `scores` of translations. `score` takes `source` and `target`, tokens both, and returns `nats` [batch]: what the
-        translation `target` costs, the end included.
+        `scores` of translations. `score` takes the tokens `source` and `target`, and returns `nats` [batch]: the cost
+        of the translation `target`, including its end.
 
         Tokens are the ids of SentencePiece for `assets.extra/vocabulary.model`, then 2 (the end) once, then 0.
         """
@@ -77,7 +77,7 @@ class TranslationSavedModel(SavedModel):
         file.write_bytes(self._task.subwords.model)
 
     def answers(self, path: pathlib.Path) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Probabilities of the subwords of translations of test sentences, found or given, in the geometric mean.
+        """Geometric mean probabilities of the subwords of generated and reference translations of test sentences.
 
         Raises:
             RunError: texts, translations or tokens differ.
@@ -106,7 +106,7 @@ class TranslationSavedModel(SavedModel):
 
 
 def _nats(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """What translations [batch, time], with `END` and padded, cost: [batch]."""
+    """The cost of translations [batch, time], with `END` and padded: [batch]."""
     read = tf.pad(target, [[0, 0], [1, 0]], constant_values=BEGIN)[:, :-1]
     logits = model({"source": source, "target": read}, training=False)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
@@ -114,9 +114,9 @@ def _nats(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor
 
 
 class GraphSubwords(tf.Module):
-    """`Subwords` in operations of TensorFlow: the same ids of every text, the same text of all ids.
+    """`Subwords` in TensorFlow operations, with the same ids for every text and the same text for all ids.
 
-    What a text costs grows with the square of its longest word.
+    The cost of a text is quadratic in the length of its longest word.
     """
 
     def __init__(self, subwords: Subwords):
@@ -129,9 +129,9 @@ class GraphSubwords(tf.Module):
         self._ids = tf.lookup.StaticHashTable(table, UNKNOWN)
 
     def encode(self, text):
-        """Texts [batch] as ids [batch, time], each with `END` and padded."""
+        """Encodes texts [batch] as ids [batch, time], each with `END` and padded."""
         text = tf.strings.regex_replace(text, BLANKS, " ")
-        text = tf.strings.regex_replace(text, f"[{BLANK}\\s]+$", "")  # which SentencePiece drops too
+        text = tf.strings.regex_replace(text, f"[{BLANK}\\s]+$", "")  # SentencePiece drops it too
         words = tf.strings.split(text)
         different, places = tf.unique(tf.strings.join([BLANK, words.flat_values]))
         ids = tf.gather(self._ids_of_words(different), places)
@@ -140,12 +140,12 @@ class GraphSubwords(tf.Module):
         return tf.concat([ids, ends], 1).to_tensor(PADDING)
 
     def decode(self, tokens):
-        """The texts [batch] of ids [batch, time] that are padding after `END`."""
+        """Decodes ids [batch, time], padded after `END`, to texts [batch]."""
         text = tf.strings.reduce_join(tf.gather(self._surfaces, tokens), 1)
         return tf.strings.regex_replace(tf.strings.regex_replace(text, f"^{BLANK}+", ""), BLANK, " ")
 
     def _ids_of_words(self, words) -> tf.RaggedTensor:
-        """The ids of words [words]: their characters, of which the most frequent pair is merged again and again."""
+        """The ids of words [words]: their characters, with the most frequent pair merged repeatedly."""
         symbols = tf.strings.unicode_split(words, "UTF-8").to_tensor("")
         symbols = tf.concat([symbols, tf.fill([tf.size(words), 1], "")], 1)
         place = tf.range(tf.shape(symbols)[1])
@@ -160,12 +160,12 @@ class GraphSubwords(tf.Module):
             lambda symbols, after, ids: tf.reduce_any(ids < NO_PIECE), merged, self._pairs(symbols)
         )
         ids = self._ids.lookup(symbols)
-        # SentencePiece has one id for a run of unknown characters.
+        # SentencePiece uses a single id for a run of unknown characters.
         is_repeated = (ids == UNKNOWN) & (tf.pad(ids, [[0, 0], [1, 0]])[:, :-1] == UNKNOWN)
         return tf.ragged.boolean_mask(ids, (symbols != "") & ~is_repeated)
 
     def _pairs(self, symbols):
-        """Symbols [words, most], those after them, and the ids of both together; `NO_PIECE` where that is none."""
+        """Symbols [words, most], their successors, and the ids of the pairs; `NO_PIECE` if a pair is not a subword."""
         after = tf.concat([symbols[:, 1:], tf.fill([tf.shape(symbols)[0], 1], "")], 1)
         ids = self._ids.lookup(tf.strings.join([symbols, after]))
         return symbols, after, tf.where((after != "") & (ids != UNKNOWN), ids, NO_PIECE)

@@ -30,21 +30,21 @@ from trainers.tasks.translation.saved_model import TranslationSavedModel
 from trainers.tasks.translation.token_batches import EncodedPairs
 from trainers.tasks.translation.vocabulary import PADDING, Subwords
 
-VOCABULARY = "vocabulary.model"  # the subwords (SentencePiece), in a run's folder
-UNREAD = math.nan  # how many steps an epoch has where no pair is read
+VOCABULARY = "vocabulary.model"  # the subwords (SentencePiece), in the run directory
+UNREAD = math.nan  # steps per epoch if no pairs are read
 
 
 class Translation(Task):
     """Translation of sentences. A batch is an element of `token_batches.training_batches`.
 
-    Losses are in nats. The loss of a step is the mean over the target tokens of all replicas, the end of each text
-    included; so is that of a split.
+    Losses are in nats. The loss of a step, or of a split, is the mean over all target tokens of all replicas, including
+    the end of each text.
 
     Args:
-        seed: of the order of training pairs, and of which they are if the recipe does not say.
+        seed: seed of the order of training pairs, and of their choice if the recipe gives no `subset_seed`.
         is_there: whether the data set is prepared.
-        kept: the vocabulary of the run to resume or to read; None: it is learnt from the training pairs.
-        dry: no pair may be read; the vocabulary is then as large as the recipe allows.
+        kept: the vocabulary of the run to resume or read; None: learn it from the training pairs.
+        dry: read no pairs; the vocabulary then has the largest size that the recipe allows.
     """
 
     unit = "token"
@@ -102,33 +102,33 @@ class Translation(Task):
 
     @functools.cached_property
     def training_pairs(self) -> Pairs:
-        """The pairs that are used, as texts, those that are too long as well."""
+        """The training pairs as texts, including those that are too long."""
         data = self.recipe.data
         seed = self.seed if data.subset_seed is None else data.subset_seed
         return self.dataset.pairs(data.train_split, num_train=data.num_train, subset_seed=seed)
 
     def pairs(self, split: str) -> Pairs:
-        """Those of a split; of the training split the ones that are used."""
+        """The pairs of a split; for the training split, those of the training subset."""
         return self.training_pairs if split == self.recipe.data.train_split else self.dataset.pairs(split)
 
     @functools.cached_property
     def subwords(self) -> Subwords:
-        """Those of the run's folder, or what is learnt from the training pairs, the same whenever that is done.
+        """The subwords in the run directory, or those learnt from the training pairs (deterministically).
 
         Raises:
-            UserError: those of the folder are damaged.
+            UserError: the file in the run directory is damaged.
         """
         if self._kept is not None:
             try:
                 return Subwords(self._kept.read_bytes())
             except (OSError, ValueError) as error:
-                raise UserError(f"{self._kept}: {error}. Delete it: it is learnt anew.") from error
+                raise UserError(f"{self._kept}: {error}. Delete it; it will be learnt again.") from error
         pairs = self.training_pairs
         return vocabulary.learn((*pairs.source, *pairs.target), self.recipe.data.vocabulary)
 
     @functools.cached_property
     def training_set(self) -> EncodedPairs:
-        """The training pairs as ids, without those that are too long."""
+        """The training pairs as ids, except those that are too long."""
         return token_batches.encode(self.training_pairs, self.subwords, max_length=self.recipe.data.max_length)
 
     @property
@@ -137,7 +137,7 @@ class Translation(Task):
         return {"training_pairs": {"used": used, "left_out": out}, "vocabulary": len(self.subwords)}
 
     def check_splits(self) -> None:
-        """Every split of the recipe is there, before anything is trained."""
+        """Raises UserError if a split of the recipe is missing."""
         data = self.recipe.data
         for split in filter(None, (data.validation_split, data.test_split)):
             self.dataset.num_pairs(split)
@@ -151,7 +151,7 @@ class Translation(Task):
         board.texts("inputs", self.passages(), 0)
 
     def passages(self, count: int = 4) -> list[str]:
-        """The first training pairs as a person reads them."""
+        """The first training pairs as text."""
         return [f"{source}\n{target}" for source, target in zip(*(side[:count] for side in self.training_pairs))]
 
     # Steps
@@ -165,11 +165,11 @@ class Translation(Task):
         return RunLength(train.steps or max(1, int(round(train.epochs * per_epoch, 6))), per_epoch)
 
     def units(self, first: int, steps: int) -> int:
-        """How many target tokens `steps` steps from step `first` on predict."""
+        """The number of target tokens that `steps` steps from step `first` on predict."""
         return self._predicted(first + steps) - self._predicted(first)
 
     def _predicted(self, step: int) -> int:
-        """How many the steps before `step` predict."""
+        """The number of target tokens predicted before `step`."""
         epochs, rest = divmod(step, self.length.per_epoch)
         begun = int(self._tokens_of(epochs)[:rest].sum()) if rest else 0
         return epochs * self.training_set.num_target_tokens + begun
@@ -207,9 +207,9 @@ class Translation(Task):
         return smoothed * share, {"nll": nll * share}
 
     def sums(self, model: keras.Model, batch, training: bool):
-        """The cross-entropy of each pair's target tokens, summed, [batch]: smoothed, and by the labels themselves.
+        """The summed cross-entropy of each pair's target tokens, [batch], with and without label smoothing.
 
-        A smoothed label is (1 - s) onehot + s / symbols, padding's column included; padding is no label.
+        A smoothed label is (1 - s) onehot + s / symbols, including the padding column; padding itself has no label.
         """
         logits = tf.cast(model({"source": batch["source"], "target": batch["target"]}, training=training), tf.float32)
         labels, symbols, smoothing = batch["labels"], logits.shape[-1], self.recipe.train.label_smoothing
@@ -219,7 +219,7 @@ class Translation(Task):
         return tuple(tf.reduce_sum(tf.where(labels == PADDING, 0.0, loss), axis=1) for loss in (smoothed, nll))
 
     def derived(self, means: Mapping[str, float]) -> dict[str, float]:
-        """With `perplexity`, e to the mean negative log likelihood of a token."""
+        """Adds `perplexity`, e to the power of the mean negative log likelihood per token."""
         return {**means, "perplexity": float(np.exp(means["nll"]))}
 
     def evaluation(self, protocol: str, strategy: tf.distribute.Strategy, model: keras.Model) -> TranslationEvaluation:
@@ -232,15 +232,15 @@ class Translation(Task):
         translating.translate(run, self, model, device)
 
     def describe(self, state: TrainState, replicas: int) -> Description:
-        """Multiply-adds are those of a source and a target token.
+        """Multiply-adds are per source and target token.
 
-        `pairs` are those of the training split, or `data.num_train` of them where it is not there. Memory is that of
-        as many pairs as there may be of the longest, each side of which takes them all.
+        `pairs` is the number of training pairs, or `data.num_train` if the data set is not prepared. Memory is
+        estimated for a batch of pairs of the maximum length on both sides.
         """
         data, train = self.recipe.data, self.recipe.train
         pairs = self.dataset.num_pairs(data.train_split) if self._is_there else None
         pairs = pairs if data.num_train is None else data.num_train
-        longest = min(data.max_length + 1, train.global_batch)  # with its end
+        longest = min(data.max_length + 1, train.global_batch)  # including `END`
         at_once = max(1, train.global_batch // replicas // longest)
         written = "all" if pairs is None else f"{pairs:,}"
         return Description(

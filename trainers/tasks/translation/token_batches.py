@@ -1,9 +1,9 @@
-"""In what batches pairs of sentences are read: as many of similar length as fit into a number of subwords.
+"""Batches of sentence pairs of similar length, limited by their number of subwords.
 
-A batch costs its pairs times the longest side in it, `END` included: its subwords and the padding between them. The
-order is a pure function of (seed, epoch): pairs are sorted by their longer side, those of the same length in random
-order, cut into batches, and the batches are permuted. So the lengths along the sorted pairs, and with them the cuts,
-are the same in every epoch: an epoch always has as many steps, and a run can start at any of them.
+The size of a batch is its number of pairs times its longest side including `END`: all subwords and padding. The order
+is a pure function of (seed, epoch): pairs are sorted by their longer side, in random order within each length, cut into
+batches, and the batches are permuted. The sorted lengths, and therefore the cuts, are the same in every epoch: all
+epochs have equally many steps, and a run can start at any step.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ class EncodedPairs:
 
     source: tf.RaggedTensor
     target: tf.RaggedTensor
-    num_left_out: int  # pairs that were too long
+    num_left_out: int  # number of pairs dropped because they are too long
 
     def __len__(self) -> int:
         return len(self.source.row_lengths())
 
     def at(self, places: np.ndarray) -> EncodedPairs:
-        """The pairs at these places, in this order."""
+        """The pairs at the given places, in that order."""
         return dataclasses.replace(self, source=tf.gather(self.source, places), target=tf.gather(self.target, places))
 
     @property
     def num_target_tokens(self) -> int:
-        """What is predicted of all targets: their subwords and an `END` each."""
+        """The number of predicted tokens: all target subwords and one `END` per target."""
         return int(tf.reduce_sum(self.target.row_lengths() - 1))
 
     @property
     def lengths(self) -> np.ndarray:
-        """[pairs] int64: the longer side of each, with its `END`."""
+        """[pairs] int64: length of the longer side, including `END`."""
         return np.maximum(self.source.row_lengths(), self.target.row_lengths() - 1)
 
 
 def encode(pairs: Pairs, subwords: Subwords, *, max_length: int | None = None) -> EncodedPairs:
-    """Pairs as ids.
+    """Encodes pairs as ids.
 
     Args:
-        max_length: pairs with more subwords than that on a side are left out; None: none is.
+        max_length: drop pairs with more subwords on either side; None: keep all.
 
     Raises:
-        UserError: all are left out.
+        UserError: all pairs are dropped.
     """
     encoded = list(zip(subwords.encode(pairs.source), subwords.encode(pairs.target)))
     kept = [pair for pair in encoded if max_length is None or max(map(len, pair)) <= max_length]
     if not kept:
         raise UserError(
-            f"data.max_length={max_length}: each of the {len(encoded):,} pairs has more subwords on a side. Raise it"
+            f"data.max_length={max_length}: all {len(encoded):,} pairs have more subwords on a side. Increase it"
         )
     return EncodedPairs(
         source=_ragged([[*source, END] for source, _ in kept]),
@@ -69,12 +69,12 @@ def encode(pairs: Pairs, subwords: Subwords, *, max_length: int | None = None) -
 
 
 def padded_sources(texts: list[str], subwords: Subwords) -> np.ndarray:
-    """What the encoder reads of texts outside a data set: [texts, time] int32, with `END`, padded."""
+    """Encoder inputs for arbitrary texts: [texts, time] int32, with `END`, padded."""
     return _ragged([[*ids, END] for ids in subwords.encode(texts)]).to_tensor(PADDING).numpy()
 
 
 def steps_per_epoch(pairs: EncodedPairs, *, tokens: int) -> int:
-    """The batches of an epoch, in every epoch as many.
+    """The number of batches per epoch, which is the same for all epochs.
 
     Raises:
         UserError: a pair does not fit into a batch.
@@ -83,7 +83,7 @@ def steps_per_epoch(pairs: EncodedPairs, *, tokens: int) -> int:
 
 
 def tokens_of_steps(pairs: EncodedPairs, *, tokens: int, seed: int, epoch: int) -> np.ndarray:
-    """How many subwords each step of an epoch of `training_batches` predicts, `END` included: [steps] int64.
+    """The number of subwords, including `END`, that each step of a `training_batches` epoch predicts: [steps] int64.
 
     Raises:
         UserError: a pair does not fit into a batch.
@@ -97,18 +97,18 @@ def tokens_of_steps(pairs: EncodedPairs, *, tokens: int, seed: int, epoch: int) 
 def training_batches(
     pairs: EncodedPairs, *, tokens: int, seed: int, first_step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
-    """The batches of one input pipeline from `first_step` on, without end.
+    """The infinite batches of one input pipeline from `first_step` on.
 
-    To be used in `strategy.distribute_datasets_from_function`. Every epoch has every pair once. An element is, for
-    one replica, `source` [batch, source time], `target` [batch, target time] (`BEGIN` and the translation: what the
-    decoder reads) and `labels` [batch, target time] (the translation and `END`: what it predicts), int32 and padded
-    with 0, and `tokens` [batch] float32: how many labels the step has on all replicas.
+    For `strategy.distribute_datasets_from_function`. Every epoch has every pair once. An element has, for one replica,
+    `source` [batch, source time], `target` [batch, target time] (decoder input: `BEGIN` and the translation) and
+    `labels` [batch, target time] (decoder output: the translation and `END`), int32 and padded with 0, and `tokens`
+    [batch] float32: the step's number of labels on all replicas.
 
-    Replicas are numbered pipeline after pipeline and share a step's pairs: each gets as many, the last ones rows that
-    are all padding in place of those that are missing. Their tensors have the same shapes.
+    Replicas are numbered pipeline by pipeline and share a step's pairs equally; missing pairs of the last replicas are
+    replaced by rows of padding. All replicas' tensors have the same shapes.
 
     Args:
-        tokens: what a batch may cost at most: pairs times the longest side.
+        tokens: maximum size of a batch: pairs times the longest side.
 
     Raises:
         UserError: a pair does not fit into a batch.
@@ -139,13 +139,12 @@ def training_batches(
 
 
 def evaluation_batches(pairs: EncodedPairs, *, tokens: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
-    """The batches of one input pipeline that together have all pairs once, in order, replica after replica in a step.
+    """The batches of one input pipeline that together have all pairs once, in order, replica by replica in a step.
 
-    An element is as in training, with `weight` [batch] float32 in place of `tokens`: 1.0, or 0.0 for rows that are all
-    padding.
+    An element is as in training, with `weight` [batch] float32 instead of `tokens`: 1.0, or 0.0 for rows of padding.
 
     Args:
-        tokens: what a batch may cost at most; a pair that costs more has one for itself.
+        tokens: maximum size of a batch; a larger pair is a batch of its own.
     """
     cuts = _cuts(pairs.lengths, tokens)
     begins = tf.constant(cuts)
@@ -154,7 +153,7 @@ def evaluation_batches(pairs: EncodedPairs, *, tokens: int, context: tf.distribu
     def batch_of(part):
         step = part // own
         rows = _padded(pairs, tf.range(begins[step], begins[step + 1]), part % own, context)
-        # Every row of a pair begins with `BEGIN`.
+        # Rows of pairs, unlike padding, begin with `BEGIN`.
         return rows | {"weight": tf.cast(rows["target"][:, 0] != PADDING, tf.float32)}
 
     parts = tf.data.Dataset.range((len(cuts) - 1) * own)
@@ -162,13 +161,13 @@ def evaluation_batches(pairs: EncodedPairs, *, tokens: int, context: tf.distribu
 
 
 def _ragged(rows: list[list[int]]) -> tf.RaggedTensor:
-    # Quicker than tf.ragged.constant, which looks at every id in Python.
+    # Faster than tf.ragged.constant, which iterates over the ids in Python.
     values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
     return tf.RaggedTensor.from_row_lengths(values, [len(row) for row in rows])
 
 
 def _padded(pairs: EncodedPairs, chosen: tf.Tensor, replica: tf.Tensor, context: tf.distribute.InputContext):
-    """The rows of a pipeline's `replica` among the `chosen` pairs of a step, as wide as the longest of all."""
+    """The rows of a pipeline's `replica` from the `chosen` pairs of a step, padded to the longest of all rows."""
     replicas = context.num_replicas_in_sync
     replica += context.input_pipeline_id * (replicas // context.num_input_pipelines)
     rows = (tf.size(chosen, out_type=tf.int64) + replicas - 1) // replicas
@@ -181,16 +180,16 @@ def _padded(pairs: EncodedPairs, chosen: tf.Tensor, replica: tf.Tensor, context:
 
     source, target = dense(pairs.source), dense(pairs.target)
     labels = target[:, 1:]
-    # `END` is predicted and not read: of texts that are shorter than the longest it would stand in `target`.
+    # `END` is predicted but not read; without this, shorter texts would have it in `target`.
     read = tf.where(labels == PADDING, PADDING, target[:, :-1])
     return {"source": source, "target": read, "labels": labels}
 
 
 def _plan(lengths: np.ndarray, steps: int, seed: int, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The pairs of an epoch as they are cut into batches, [pairs] int32, and which batch each step has, [steps]."""
+    """The sorted pairs of an epoch, [pairs] int32, and the batch of each step, [steps]."""
     count = len(lengths)
     order = stream.permutation(count, stream.key(seed, epoch, 0))
-    # Distinct keys, as a sort of equal ones need not keep their random order.
+    # Distinct keys, because sorting equal keys need not preserve their random order.
     sorting = tf.gather(lengths, order) * count + tf.range(count, dtype=tf.int64)
     return tf.gather(order, tf.argsort(sorting)), stream.permutation(steps, stream.key(seed, epoch, 1))
 
@@ -199,16 +198,16 @@ def _training_cuts(pairs: EncodedPairs, tokens: int) -> np.ndarray:
     lengths = np.sort(pairs.lengths)
     if lengths[-1] > tokens:
         raise UserError(
-            f"train.global_batch={tokens}: the longest training pair takes {lengths[-1]} subwords. Set at least that, "
+            f"train.global_batch={tokens}: the longest training pair has {lengths[-1]} subwords. Set at least that, "
             f"or data.max_length to at most {tokens - 1}"
         )
     return _cuts(lengths, tokens)
 
 
 def _cuts(lengths: np.ndarray, tokens: int) -> np.ndarray:
-    """Where batches of consecutive pairs begin and, last, where they end, [batches + 1] int64: each as long as it may.
+    """The boundaries of batches of consecutive pairs, [batches + 1] int64, each batch as large as possible.
 
-    A batch is cut before the pair with which it would cost more than `tokens`.
+    A batch ends before the pair that would make it larger than `tokens`.
     """
     cuts, longest = [0], 0
     for place, length in enumerate(lengths.tolist()):

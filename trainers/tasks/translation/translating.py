@@ -1,4 +1,4 @@
-"""Translating texts with a Transformer; `--mode=generate` of a finished one: lines in, lines out, as they come."""
+"""Translates texts with a Transformer; `--mode=generate` streams translations line by line."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from trainers.tasks.translation.vocabulary import BEGIN, END, Subwords
 if TYPE_CHECKING:
     from trainers.tasks.translation.task import Translation
 
-POSITIONS = 8192  # of all texts that are searched together
-BYTES = 1 << 16  # of stdin at once
+POSITIONS = 8192  # total positions of texts decoded together
+BYTES = 1 << 16  # read from stdin at once
 
 
 class Translator:
-    """Translates texts of any lengths, those of similar lengths together.
+    """Translates texts of any length, in batches of similar length.
 
-    The translation of a source of n subwords has at most 1.5 n + 10, `END` included, and from there on the next power
-    of four: so few searches are compiled, and how long a translation may be does not depend on the other texts.
+    The translation of a source of n subwords is limited to 1.5 n + 10 subwords including `END`, rounded up to the next
+    power of four: few searches are compiled, and the limit does not depend on the other texts.
 
     Args:
-        subwords: those that the model was trained on.
-        beam: how many texts a search goes on with; 1: greedy.
-        max_length: no translation has more subwords, `END` included; None: there is no other bound.
+        subwords: the vocabulary that the model was trained with.
+        beam: beam width; 1: greedy.
+        max_length: maximum number of subwords of a translation, including `END`; None: no further limit.
 
     Raises:
-        UserError: the model has another number of symbols than `subwords`.
+        UserError: the model's number of symbols differs from that of `subwords`.
     """
 
     def __init__(self, model: keras.Model, subwords: Subwords, *, beam: int, max_length: int | None = None):
         symbols = model.output.shape[-1]
         if len(subwords) != symbols:
             raise UserError(
-                f"the vocabulary has {len(subwords):,} subwords, the model {symbols:,}: it was trained on another one. "
-                "Leave out what changes the training data or data.vocabulary."
+                f"the vocabulary has {len(subwords):,} subwords, the model {symbols:,}: it was trained with another "
+                "one. Remove flags that change the training data or data.vocabulary."
             )
         self._model = model
         self._subwords = subwords
@@ -58,7 +58,7 @@ class Translator:
         self._decoders: dict[int, Decoder] = {}
 
     def translate(self, texts: Sequence[str]) -> list[str]:
-        """The translations of texts, in their order; of nothing but blanks it is empty.
+        """Returns the translations of texts, in order; that of a blank text is empty.
 
         Raises:
             RunError: the model's scores are not finite.
@@ -67,7 +67,7 @@ class Translator:
         if not texts:
             return translations
         sources = padded_sources(list(texts), self._subwords)
-        lengths = np.count_nonzero(sources, axis=1)  # with `END`
+        lengths = np.count_nonzero(sources, axis=1)  # including `END`
         for limit, rows in self._batches(lengths):
             for row, ids in zip(rows, self._search(limit, sources[rows, : lengths[rows].max()])):
                 translations[row] = self._subwords.decode(ids)
@@ -75,11 +75,11 @@ class Translator:
 
     @property
     def traces(self) -> int:
-        """How often a search was traced; more than once for 16, 64, 256, ... each is a bug."""
+        """The number of times that a search was traced; more than one for each of 16, 64, 256, ... is a bug."""
         return sum(decoder.traces for decoder in self._decoders.values())
 
     def _batches(self, lengths: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """How long translations may be, and which rows are translated together: all but empty ones, shortest first."""
+        """The length limit and rows of each batch: all non-empty texts, shortest first."""
         order = np.argsort(lengths, kind="stable")
         order = order[lengths[order] > 1]
         limits = np.array([self._limit(length - 1) for length in lengths[order].tolist()])
@@ -94,7 +94,7 @@ class Translator:
         return longest if self._max_length is None else min(longest, self._max_length)
 
     def _search(self, limit: int, sources: np.ndarray) -> list[list[int]]:
-        """The ids of translations, padded."""
+        """The padded ids of translations."""
         if limit not in self._decoders:
             self._decoders[limit] = Decoder(self._model, beam=self._beam, max_length=limit, begin=BEGIN, end=END)
         try:
@@ -104,18 +104,18 @@ class Translator:
 
 
 def longest_translation(length: int) -> int:
-    """How many subwords a translation should have room for, `END` included, of a source of `length`."""
+    """The maximum number of subwords, including `END`, in the translation of a source of `length` subwords."""
     return length + length // 2 + 10
 
 
 def translate(run: Run, task: Translation, model: keras.Model, device: str) -> None:
-    """Prints the translation of each line of `--prompt`; on stderr, how many a second, compiling included.
+    """Prints the translation of each line of `--prompt`; prints the speed, including compilation, on stderr.
 
-    Of stdin, whatever lines are there are translated together, before more are waited for. What is not UTF-8 is read as
-    an unknown character. Ctrl-C ends it early, which is no failure.
+    The lines available on stdin are translated together before waiting for more. Bytes that are not UTF-8 are read as
+    an unknown character. Ctrl-C ends it early and is not an error.
 
     Raises:
-        UserError: the run's vocabulary is not that of its model.
+        UserError: the run's vocabulary does not match its model.
         RunError: the model's scores are not finite.
     """
     screen, written, seconds = Screen(), 0, 0.0
@@ -133,7 +133,7 @@ def translate(run: Run, task: Translation, model: keras.Model, device: str) -> N
 
 
 def _lines(run: Run) -> Iterator[list[str]]:
-    """The lines of the prompt, or of stdin as they come; all that are there at a time."""
+    """The lines of the prompt, or of stdin, in groups of all lines available at a time."""
     if run.prompt == "-":
         file = sys.stdin.buffer
     else:

@@ -1,4 +1,4 @@
-"""Subwords that two languages share: byte pair encoding (Sennrich et al. 2016), learnt by SentencePiece."""
+"""Shared subwords of two languages: byte pair encoding (Sennrich et al. 2016), learnt by SentencePiece."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import sentencepiece
 from flags.errors import require
 
 PADDING, BEGIN, END, UNKNOWN = range(4)  # the first ids
-BLANK = "▁"  # what SentencePiece writes for a blank, which also begins every text
-LONGEST = 1 << 20  # bytes: SentencePiece would leave out texts of more than 4,192
+BLANK = "▁"  # SentencePiece's symbol for a space, which also precedes every text
+LONGEST = 1 << 20  # bytes: by default SentencePiece ignores texts of more than 4,192
 
 
 class Subwords:
-    """Cuts texts into subwords, and joins them again.
+    """Splits texts into subwords, and joins them again.
 
-    Runs of blanks count as one, those at the ends as none: `decode` gives a text back up to that, if all of its
-    characters occur in what was learnt from; others come back as "⁇".
+    Runs of spaces count as one, leading and trailing spaces are dropped; otherwise `decode` restores a text if all of
+    its characters occur in the training texts; others become "⁇".
 
     Args:
-        model: the bytes of a SentencePiece model, as `learn` makes it.
+        model: the bytes of a SentencePiece model, as built by `learn`.
 
     Raises:
         ValueError: `model` is damaged.
@@ -37,7 +37,7 @@ class Subwords:
             raise ValueError("the vocabulary is damaged: it is empty")
 
     def __len__(self) -> int:
-        """How many ids there are, with the four that stand for no text."""
+        """The number of ids, including the four special ones."""
         return self._processor.get_piece_size()
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
@@ -45,22 +45,21 @@ class Subwords:
         return self._processor.encode([_one_line(text) for text in texts])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids up to the first `END`; `BEGIN` and `PADDING` are no text."""
+        """The text of ids up to the first `END`; `BEGIN` and `PADDING` are ignored."""
         ids = [int(index) for index in ids]
         return self._processor.decode(ids[: ids.index(END)] if END in ids else ids)
 
 
 def learn(texts: Iterable[str], size: int) -> Subwords:
-    """The subwords of texts: their characters, and the most frequent sequences of these within words.
+    """Learns the subwords of texts: their characters, and the most frequent character sequences within words.
 
-    Where the texts are too small for `size` of them, there are as many as can be learnt. The same texts give the same
-    subwords, to the byte.
+    Small texts may give fewer than `size`. The result is deterministic, to the byte.
 
     Args:
-        size: how many ids there are at most.
+        size: maximum number of ids.
 
     Raises:
-        UserError: `size` is less than the number of different characters and the four special ids.
+        UserError: `size` is less than the number of different characters plus the four special ids.
     """
     texts = [_one_line(text) for text in texts]
     characters = set("".join(texts)) - {" "} | {BLANK}

@@ -165,7 +165,7 @@ def test_an_unknown_word_is_named_with_its_place(wikitext2):
     with pytest.raises(UserError) as error:
         wikitext2.encode(b"Robert is\nan engineer .")
     assert "'engineer', word 5 of 6, is not among the 11 words of wikitext2" in message(error)
-    assert "Write <unk> in its place" in message(error)
+    assert "Write <unk> instead" in message(error)
 
 
 def test_an_unknown_byte_is_named_with_its_place(enwik8):
@@ -227,7 +227,7 @@ def test_kept_words_that_are_damaged_are_made_anew(wikitext_dir, wikitext2, dama
 def test_what_is_no_text_is_answered_with_the_texts(tmp_path, name):
     with pytest.raises(UserError) as error:
         open_text(name, tmp_path, download=True)
-    assert f"data.name={name}: this experiment reads a text" in message(error)
+    assert f"data.name={name}: not a text" in message(error)
     assert "Texts: enwik8, wikitext103, wikitext2, wikipedia_sample, synthetic_text" in message(error)
 
 

@@ -42,7 +42,7 @@ def test_lanes_are_stretches_one_after_the_other():
 
 
 def test_lanes_that_leave_nothing_to_predict_are_refused():
-    with pytest.raises(UserError, match="a text of 7 symbols cannot be cut into 4 lanes of at least 2: take at most 3"):
+    with pytest.raises(UserError, match="a text of 7 symbols cannot be cut into 4 lanes of at least 2: use at most 3"):
         segments.lanes(np.arange(7), 4)
 
 

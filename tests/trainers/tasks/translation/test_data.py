@@ -122,7 +122,7 @@ def test_an_unknown_split_is_refused_with_those_there_are(data):
 
 
 def test_a_data_set_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(UserError, match="data.name=digits: this experiment translates .* iwslt14_de_en, django_de_en"):
+    with pytest.raises(UserError, match="data.name=digits: not a translation data set.* iwslt14_de_en, django_de_en"):
         open_pairs("digits", tmp_path)
 
 
@@ -217,7 +217,7 @@ def test_pairs_that_are_too_long_are_left_out_and_counted(pairs, subwords):
 
 
 def test_a_limit_that_leaves_nothing_is_refused(pairs, subwords):
-    with pytest.raises(UserError, match="data.max_length=1: each of the 300 pairs has more subwords"):
+    with pytest.raises(UserError, match="data.max_length=1: all 300 pairs have more subwords"):
         token_batches.encode(pairs, subwords, max_length=1)
 
 
