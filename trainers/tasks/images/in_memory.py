@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from flags.data import SmallImages
 from flags.errors import UserError
 from flags.recipe import Experiment
 from trainers.data import in_memory
@@ -18,6 +19,7 @@ from trainers.run.files import npz_bytes
 from trainers.tasks.images.classification import Classification
 from trainers.tasks.images.in_memory_evaluation import InMemoryEvaluation
 from trainers.tasks.shares import check_shares
+from trainers.tasks.task import Task
 
 LABELS = "labels.npz"  # which training images are used, and their labels, true and as trained on
 
@@ -28,6 +30,11 @@ class InMemoryClassification(Classification):
     An epoch is all examples once, and its last batch may be smaller than the others: `share` is global_batch divided by
     the examples of the step in all replicas, so that a step's gradient is always the mean over its examples.
     """
+
+    @classmethod
+    def of(cls, recipe: Experiment) -> type[Task]:
+        """Images that are not kept in memory are those of `Classification`."""
+        return cls if isinstance(recipe.data, SmallImages) else Classification
 
     @functools.cached_property
     def training_set(self) -> in_memory.TrainingSet:
