@@ -1,4 +1,4 @@
-# make train | degradation | test | slow | lint | bench | tensorboard. Everything sets itself up in .venv first.
+# make train | degradation | test | slow | lint | bench | tensorboard | clean. Each target first creates or updates .venv.
 PYTHON ?= $(shell for v in 3.13 3.12 3.11 3.10; do command -v python$$v >/dev/null 2>&1 && python$$v -c 'import venv, ensurepip' 2>/dev/null && echo python$$v && break; done || true)
 EXPERIMENT ?= effnet_b0
 BIN := .venv/bin

@@ -69,7 +69,7 @@ for _metric in (
     Metric(name="top5_multi_scale", label="top-5, multi-scale", digits=2, percent=True, larger_is_better=True),
     Metric(name="bpc", label="bits per character", digits=3),
     Metric(name="bpc_author", label="bits per character, author's count", digits=3),
-    Metric(name="nll", label="negative log likelihood", unit="nats per token", digits=4),
+    Metric(name="nll", label="loss per token", unit="nats", digits=4),
     Metric(name="perplexity", label="perplexity", digits=2),
     Metric(name="perplexity_author", label="perplexity, author's count", digits=2),
     Metric(name="bleu", label="BLEU", digits=1, larger_is_better=True),

@@ -1,7 +1,7 @@
-"""The entry point: `python -m trainers.main --experiment=NAME`. Flags to mode, mistakes to one line and a status.
+"""The entry point: `landmark-papers --experiment=NAME`, or `python -m trainers.main` from a clone.
 
-Status: 0 done; 2 a mistake of the user; 75 stopped by a signal with everything saved; 1 anything else. Mistakes in
-the flags end here before TensorFlow is loaded.
+Parses the flags, runs the mode, and turns errors into one line and an exit status: 0 done; 2 user error; 75 stopped by
+a signal, everything saved; 1 anything else. Errors in the flags are reported before TensorFlow is loaded.
 """
 
 from __future__ import annotations
@@ -84,11 +84,16 @@ def _load_tensorflow(verbosity: int) -> None:
                 sys.stderr.write(notes.read().decode(errors="replace"))
 
 
-if __name__ == "__main__":
+def command() -> int:
+    """Runs the command line of this process: both `landmark-papers` and `python -m trainers.main`."""
     try:
         status = main(sys.argv)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
-    sys.exit(status)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(command())

@@ -1,4 +1,4 @@
-"""The report as one page: `index.html`, which shows the figures and tables that lie beside it."""
+"""The report as one page: `index.html`, which shows the figures and tables of its folder."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ td { font-variant-numeric: tabular-nums; } code { font-size: .9em; } a { color: 
 def html_page(
     groups: Sequence[Group], drawings: Sequence[Drawing], tabulated: Sequence[Table], left_out: Sequence[str]
 ) -> str:
-    """The page; `left_out` are lines on runs and figures that are not there."""
+    """The page; `left_out` says which runs and figures are missing, and why."""
     title = f"Report on {_count(groups)}"
     parts = [
         f"<h1>{title}</h1>",
-        "<p>Drawn by <code>--mode=report</code> from what these runs left in their folders. Numbers of the paper are "
-        "the paper's, on its own data set; ≈ marks those read off its printed figures.</p>",
+        "<p>Drawn by <code>--mode=report</code> from the folders of these runs. Numbers of the paper are on the "
+        "paper's own data set; ≈ marks those read off its printed figures.</p>",
         *(_figure(drawing) for drawing in drawings),
         *(_section(table.title, f"<p>{html.escape(table.caption)}</p>" + _scrolled(table)) for table in tabulated),
-        _section("What was read", _scrolled(runs_table(groups))),
+        _section("Runs", _scrolled(runs_table(groups))),
     ]
     if left_out:
         items = "".join(f"<li>{html.escape(line)}</li>" for line in left_out)
-        parts.append(_section("What is not here", f"<ul>{items}</ul>"))
+        parts.append(_section("Left out", f"<ul>{items}</ul>"))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -81,7 +81,7 @@ def runs_table(groups: Sequence[Group]) -> Table:
         for group in groups
         for record in group.records
     ]
-    return Table("runs", "What was read", "", ("folder", "experiment", "data", "seed", "steps", ""), tuple(rows))
+    return Table("runs", "Runs", "", ("folder", "experiment", "data", "seed", "steps", "state"), tuple(rows))
 
 
 def lines_of_missing(drawn: Sequence[Drawing | NotDrawn]) -> list[str]:

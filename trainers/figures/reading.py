@@ -85,7 +85,7 @@ def _results(path: pathlib.Path) -> tuple[dict | None, str]:
     except FileNotFoundError:
         return None, ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return None, f"{path} cannot be read ({error}); taken as unfinished"
+        return None, f"{path} cannot be read ({error}); treated as unfinished"
     return results, ""
 
 

@@ -1,4 +1,4 @@
-"""One quiet look for all figures: panels in a row, a key below each, the source of the paper's numbers at the foot."""
+"""The common style of all figures: panels in a row, a key below each, the source of the paper's numbers at the foot."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class NotDrawn:
 
 @dataclasses.dataclass(frozen=True)
 class KeyRow:
-    """A line of a key: how the curve looks, and a text a column."""
+    """A line of a key: how the curve looks, and a text per column."""
 
     line: Mapping[str, object]
     cells: tuple[str, ...]

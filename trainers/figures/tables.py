@@ -1,16 +1,19 @@
-"""Tables of a report: what a cell holds, how it is written, and the one table that every report has."""
+"""Tables of a report: cells, how they are written (Markdown, HTML, JSON, CSV), and the table of all experiments."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import html
-from collections.abc import Iterator, Mapping, Sequence
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from flags import metrics, tasks
 from trainers.figures.records import Estimate, Group
 from trainers.figures.shown import shown
 
 Cell = str | int | float | Estimate | None
+STD, VALUES = ": std", ": values"  # endings of the columns of a CSV file that belong to the one before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +46,47 @@ def written(cell: Cell, digits: int = 2) -> str:
 
 
 def as_markdown(table: Table) -> str:
-    lines = [table.columns, ["---"] * len(table.columns), *table.texts]
-    body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"## {table.title}\n\n{table.caption}\n\n{body}\n"
+    return f"## {table.title}\n\n{table.caption}\n\n{markdown(table.columns, table.texts)}\n"
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Only the table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def header_line(groups: Sequence[Group]) -> str:
+    """Says which runs the tables of a report are from, the same whatever order they were read in."""
+    seeds: dict[tuple[str, str], set[int]] = {}
+    for group in groups:
+        found = seeds.setdefault((group.name, f"{group.data.title}, variant {group.data.variant}"), set())
+        found.update(record.seed for record in group.records)
+    runs = (
+        f"{name} ({data}, {'seeds' if len(found) > 1 else 'seed'} {', '.join(map(str, sorted(found)))})"
+        for (name, data), found in seeds.items()
+    )
+    return f"Runs: {'; '.join(runs)}."
+
+
+def as_csv(table: Table) -> str:
+    """The table for machines: one header row, full precision, an empty cell for none.
+
+    A column of estimates has the mean, and is followed by the standard deviation (": std") and every run's value
+    (": values", in the order of the seeds).
+    """
+    columns: list[tuple[str, list]] = []
+    for number, name in enumerate(table.columns):
+        cells = [row[number] for row in table.rows]
+        estimates = [cell if isinstance(cell, Estimate) else None for cell in cells]
+        columns.append((name, [cell.mean if isinstance(cell, Estimate) else cell for cell in cells]))
+        if any(estimates):
+            columns.append((f"{name}{STD}", [cell and cell.std for cell in estimates]))
+            columns.append((f"{name}{VALUES}", [cell and " ".join(map(repr, cell.values)) for cell in estimates]))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([name for name, _ in columns])
+    writer.writerows(zip(*(cells for _, cells in columns)))
+    return file.getvalue()
 
 
 def as_html(table: Table) -> str:
@@ -81,7 +122,7 @@ def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
         name="experiments",
         title="All experiments",
         caption="Ours: metrics of the final evaluation; of several seeds the best and, in brackets, mean ± standard "
-        "deviation (n - 1). Paper: the paper's own numbers, on its data set. A row marked * ran on other data and "
+        "deviation (n - 1). Paper: the paper's own numbers, on its own data set. A row marked * ran on other data and "
         "cannot be compared with them. Changed: by --set." + TRAINING_ERROR * bool(fitted) + MOVING * moving,
         columns=("experiment", "in the paper", "data", "seeds", *columns, "parameters", "hours per run", "changed"),
         rows=tuple(_row(group, names, fitted, moving) for group in groups),

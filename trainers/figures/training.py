@@ -1,4 +1,4 @@
-"""How any run went: loss, error or bits per character, and learning rate, over the steps."""
+"""Training curves of any run: loss, main metric and learning rate over the steps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw(groups: Sequence[Group]) -> Iterator[Drawing | NotDrawn]:
         same = [other for other in groups if (other.name, other.data) == (group.name, group.data)]
         name = f"training_{group.name}_{group.data.slug}" + (f"_{same.index(group) + 1}" if len(same) > 1 else "")
         title = f"{group.name} on {group.data.beside(group.experiment.data.name)}"
-        yield _figure(group, name, title) if _logged(group) else NotDrawn(title, "nothing was logged yet")
+        yield _figure(group, name, title) if _logged(group) else NotDrawn(title, "nothing is logged yet")
 
 
 def _logged(group: Group) -> set[str]:
@@ -44,7 +44,7 @@ def _figure(group: Group, name: str, title: str) -> Drawing:
     papers = group.experiment.data.name
     foot = f"ours: {group.data.title}{seeds}; paper: {DATA_NAMES.get(papers, papers)}\n{group.experiment.paper.row}"
     parts = [group.records[0].settings.get(f"data.{part}_split") for part in ("validation", "test")]
-    foot += "\nevaluation: of the validation part; paper: of the test part" * (parts[0] != parts[1])
+    foot += "\nevaluation: validation split; paper: test split" * (parts[0] != parts[1])
     foot += "\nrecipe changed by --set" * group.is_changed
     heights = [HEIGHTS.get(quantity, 2.0) for quantity in quantities]
     figure, rows, (key,) = style.panels(title, [""], key_rows=2, foot=foot, heights=heights, row_gap=0.2)
@@ -74,7 +74,7 @@ def _draw_quantity(axes: Axes, group: Group, quantity: str) -> None:
 
 
 def _log_axis(axes: Axes, ticks: Sequence[int]) -> None:
-    """A logarithmic scale, with these ticks a decade, for numbers that are positive and differ widely."""
+    """A logarithmic scale, with these ticks per decade, for numbers that are positive and differ widely."""
     values = [value for line in axes.get_lines() for value in line.get_ydata()]
     if values and 0 < 5 * min(values) < max(values):
         axes.set_yscale("log")
@@ -98,6 +98,6 @@ def _draw_key(axes: Axes, group: Group, metric: str | None) -> None:
 
 def _caption(group: Group, quantities: Sequence[str]) -> str:
     experiment = group.experiment
-    finished = "" if len(group.finished) == len(group.records) else f" Not all are finished: {group.seeds}."
+    finished = "" if len(group.finished) == len(group.records) else f" Some runs are unfinished: {group.seeds}."
     names = [NAMES.get(quantity) or shown(quantity).label for quantity in quantities]
     return f"{experiment.summary} ({experiment.paper.row}): {', '.join(names)} over the steps.{finished}"

@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 
-from flags import run as run_flags
+from flags import folders
 from flags.errors import UserError
 from flags.run import Run
 from trainers.figures import measurements, page, papers, reading, records, style, tables
@@ -31,7 +31,7 @@ def report(run: Run) -> None:
     for path in written:
         print(path)
     if left_out:
-        print("not there, and why:", *left_out, sep="\n  ")
+        print("left out:", *left_out, sep="\n  ")
 
 
 def write_report(run: Run) -> tuple[list[pathlib.Path], list[str]]:
@@ -45,7 +45,7 @@ def write_report(run: Run) -> tuple[list[pathlib.Path], list[str]]:
     left_out += repeated
     left_out += [record.damage for record in found if record.damage]
     left_out += [
-        f"{record.folder}: not finished, in no table of measured numbers" for record in found if not record.is_finished
+        f"{record.folder}: not finished; tables of results leave it out" for record in found if not record.is_finished
     ]
     for measurement in papers.measurements():
         found = [_measured(record, measurement, run, left_out) for record in found]
@@ -54,7 +54,9 @@ def write_report(run: Run) -> tuple[list[pathlib.Path], list[str]]:
     left_out += page.lines_of_missing(drawn)
     drawings = [drawing for drawing in drawn if isinstance(drawing, Drawing)]
     folder = pathlib.Path(run.model_dir)
-    if RunFolder(folder).config.exists() or is_sweep(folder):  # also with --runs: their own files are not ours to touch
+    if RunFolder(folder).config.exists() or folders.is_sweep(
+        folder
+    ):  # also with --runs: their own files are not ours to touch
         folder /= "report"
     try:
         return _write(folder, groups, drawings, left_out), left_out
@@ -64,20 +66,15 @@ def write_report(run: Run) -> tuple[list[pathlib.Path], list[str]]:
         ) from error
 
 
-def is_sweep(folder: pathlib.Path) -> bool:
-    """Whether the runs of a sweep are in a folder, each in one of its own."""
-    return (folder / "sweep.json").is_file()
-
-
 def _read(run: Run) -> tuple[list[Record], list[str]]:
     """The runs that can be read, and a line for each that cannot."""
     patterns = run.runs
-    if not patterns and run.model_dir is not None and is_sweep(pathlib.Path(run.model_dir)):
+    if not patterns and run.model_dir is not None and folders.is_sweep(pathlib.Path(run.model_dir)):
         patterns = (os.path.join(glob.escape(run.model_dir), "*"),)
     if not patterns:
         if run.model_dir is None:
             raise UserError(
-                f"--mode=report: {run.experiment} has no run in runs/. Train it first, or name --model_dir."
+                f"--mode=report: {run.experiment} has no run in runs/. Train it first, or give --model_dir=DIR."
             )
         return [reading.read(pathlib.Path(run.model_dir))], []
     found, left_out = [], []
@@ -121,9 +118,8 @@ def _measure(name: str, folder: pathlib.Path, run: Run) -> dict:
     from trainers.run.load import load_finished
     from trainers.session import open_session
 
-    bound = run_flags.parse(["main", "--mode=report", f"--model_dir={folder}"])
-    one_device = re.split(r"[,*]", run.devices)[0] if run.devices else None
-    bound = dataclasses.replace(bound, data_dir=run.data_dir, strategy="one_device", devices=one_device, quiet=True)
+    flags = {"devices": re.split(r"[,*]", run.devices)[0]} if run.devices else {}
+    bound = Run.of_folder(folder, "report", data_dir=run.data_dir, strategy="one_device", quiet=True, **flags)
     session = open_session(bound)
     return module.measure(session.task, session.strategy, load_finished(session))
 
@@ -136,8 +132,10 @@ def _write(folder: pathlib.Path, groups, drawings, left_out) -> list[pathlib.Pat
         for ending, content in ((".png", style.as_png), (".svg", style.as_svg)):
             written.append(folder / f"{drawing.name}{ending}")
             write_bytes(written[-1], content(drawing.figure))
+    (folder / "csv").mkdir(exist_ok=True)
     texts = {
-        "tables.md": "\n".join(map(tables.as_markdown, tabulated)),
+        **{f"csv/{table.name}.csv": tables.as_csv(table) for table in (*tabulated, page.runs_table(groups))},
+        "tables.md": "\n".join([f"{tables.header_line(groups)}\n", *map(tables.as_markdown, tabulated)]),
         "index.html": page.html_page(groups, drawings, tabulated, left_out),
     }
     for name, text in texts.items():

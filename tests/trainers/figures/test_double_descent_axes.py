@@ -29,7 +29,7 @@ def test_what_changes_with_the_width_is_named_and_not_an_axis(write_trial):
     (trials,) = trials_of(groups_of(*folders))
     assert list(trials.varying) == ["model.k"]
     assert trials.following == ["schedule.lr"]
-    assert "With it changes: schedule.lr." in descents(groups_of(*folders))[f"model_wise_{OF_MLP}"].caption
+    assert "Changing with it: schedule.lr." in descents(groups_of(*folders))[f"model_wise_{OF_MLP}"].caption
 
 
 def test_of_many_values_a_few_are_shown_from_the_first_to_the_last():

@@ -25,10 +25,10 @@ def test_the_table_has_mean_and_standard_deviation_of_every_width(write_widths):
     first = rows_of(table)[0]
     assert [row["width k"] for row in rows_of(table)] == [1, 2, 4, 8]
     assert first["parameters"] == 805
-    assert first["training error, % (labels trained on)"] == pytest.approx(45)
-    assert first["training error, % (true labels)"] == pytest.approx(22.5)
-    assert first["test error, %"] == pytest.approx(41)
-    assert first["± (test error, %)"] == pytest.approx(2**0.5)
+    assert first["training error (%), labels trained on"] == pytest.approx(45)
+    assert first["training error (%), true labels"] == pytest.approx(22.5)
+    assert first["test error (%)"] == pytest.approx(41)
+    assert first["test error (%): std"] == pytest.approx(2**0.5)
     assert first["seeds"] == "2"
 
 
@@ -52,12 +52,12 @@ def test_the_verdict_pairs_seeds(write_trial):
     table = tabulated(groups_of(*folders))[f"verdict_{OF_MLP}"]
     rise, fall, second = rows_of(table)
     assert (rise["from width"], rise["to width"], fall["to width"]) == (2, 4, 8)
-    assert rise["difference"] == pytest.approx(12)  # of 10 and 14
-    assert rise["s.e. over seeds"] == pytest.approx(2)  # 2.83 / sqrt(2)
+    assert rise["difference (points)"] == pytest.approx(12)  # of 10 and 14
+    assert rise["s.e. over seeds (points)"] == pytest.approx(2)  # 2.83 / sqrt(2)
     assert rise["ratio (seeds)"] == pytest.approx(6)
-    assert second["difference"] == pytest.approx(-11)
+    assert second["difference (points)"] == pytest.approx(-11)
     assert rise["threshold"] == 4
-    assert rise["s.e. over images"] is None
+    assert rise["s.e. over images (points)"] is None
     assert "Beware of selection" in table.caption
 
 
@@ -71,15 +71,15 @@ def test_the_verdict_pairs_test_images_where_they_are_kept(write_trial):
         for k, found in classes.items()
     ]
     rise = rows_of(tabulated(groups_of(*folders))[f"verdict_{OF_MLP}"])[0]
-    assert rise["difference"] == pytest.approx(50)
-    assert rise["s.e. over images"] == pytest.approx(np.std([0, 100, 100, 0], ddof=1) / 2)
-    assert rise["s.e. over seeds"] is None
+    assert rise["difference (points)"] == pytest.approx(50)
+    assert rise["s.e. over images (points)"] == pytest.approx(np.std([0, 100, 100, 0], ddof=1) / 2)
+    assert rise["s.e. over seeds (points)"] is None
 
 
 def test_a_curve_that_only_falls_has_no_peak(write_widths):
     table = tabulated(groups_of(*write_widths(test={1: 40, 2: 30, 4: 20, 8: 10})))[f"verdict_{OF_MLP}"]
     (row,) = rows_of(table)
-    assert (row["compared"], row["difference"], row["threshold"]) == ("no peak", None, 4)
+    assert (row["compared"], row["difference (points)"], row["threshold"]) == ("no peak", None, 4)
 
 
 def test_complexities_are_tabulated_as_brackets_by_width(write_widths):

@@ -151,7 +151,7 @@ def test_an_unfinished_run_is_drawn_and_named_but_not_measured(write_run):
     figure = drawn(folder)["figure1_cifar10"].figure
     assert len(figure.axes[1].get_lines()) == 1
     assert row_of(figure, "plain-20") == ["0", "unfinished", "≈ 1.4"]
-    assert cells_of(tabulated(folder)["table6_cifar10"], "plain-20")["error: measured on cifar10"] == "–"
+    assert cells_of(tabulated(folder)["table6_cifar10"], "plain-20")["error (%): measured on cifar10"] == "–"
 
 
 def test_figure_7_has_layers_in_order_above_and_sorted_below(write_run):

@@ -8,10 +8,10 @@ def test_table_6_has_every_network_with_the_papers_number_and_ours(write_run):
     table = tabulated(*folders)["table6_cifar10"]
     assert len(table.rows) == 11
     cells = cells_of(table, "ResNet-110")
-    assert cells["error: paper (CIFAR-10)"] == "6.43 (6.61 ± 0.16)"
-    assert cells["error: measured on cifar10"] == "6.00 (6.50 ± 0.71)"
+    assert cells["error (%): paper (CIFAR-10)"] == "6.43 (6.61 ± 0.16)"
+    assert cells["error (%): measured on cifar10"] == "6.00 (6.50 ± 0.71)"
     assert cells["seeds"] == "2"
-    assert cells_of(table, "plain-56")["error: paper (CIFAR-10)"] == "≈ 13.3"
+    assert cells_of(table, "plain-56")["error (%): paper (CIFAR-10)"] == "≈ 13.3"
 
 
 def test_table_2_has_the_papers_layout(write_run):
@@ -39,5 +39,5 @@ def test_tables_say_that_a_sample_cannot_be_compared(write_run):
 def test_both_kinds_of_batch_norm_statistics_are_shown(write_run):
     table = tabulated(write_run("resnet20_cifar10", test={200: 9}, moving=11))["table6_cifar10"]
     cells = cells_of(table, "ResNet-20")
-    assert cells["error: measured on cifar10"] == "9.00"
-    assert cells["error: measured on cifar10, moving statistics"] == "11.00"
+    assert cells["error (%): measured on cifar10"] == "9.00"
+    assert cells["error (%): measured on cifar10, moving statistics"] == "11.00"

@@ -121,7 +121,7 @@ def test_an_old_recipe_of_a_drawn_experiment_still_gets_its_course_drawn(write_t
 def test_figures_of_a_sample_say_that_it_is_not_the_papers_data(write_text_run):
     drawing = drawn(write_text_run(data="sample"))["learning_wikipedia_sample"]
     assert drawing.title == "Learning curves on the embedded Wikipedia sample, not enwik8"
-    assert "may not be compared with the paper's numbers" in drawing.caption
+    assert "do not compare their height with the paper's numbers" in drawing.caption
     assert "ours: the embedded Wikipedia sample, at the end; paper: enwik8" in texts(drawing.figure)
 
 
@@ -162,7 +162,7 @@ def test_the_course_of_a_single_run_is_drawn_too(write_text_run):
     labels = [axes.get_ylabel() for axes in drawing.figure.axes[:3]]
     assert labels == ["loss", "bits per character", "lr"]
     assert "loss, bits per character, learning rate over the steps" in drawing.caption
-    assert "evaluation: of the validation part; paper: of the test part" in texts(drawing.figure)
+    assert "evaluation: validation split; paper: test split" in texts(drawing.figure)
 
 
 @pytest.mark.parametrize("unit", ["byte", "word"])

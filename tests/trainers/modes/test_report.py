@@ -1,5 +1,6 @@
 """`--mode=report` on a real run of a few steps, and on copies of it: what it writes, keeps, prints and refuses."""
 
+import csv
 import html.parser
 import json
 import shutil
@@ -100,6 +101,23 @@ def test_tables_hold_what_the_run_measured(runs, report):
     assert row["top-1 error (%): ours"]["values"] == pytest.approx([100 * (1 - results["metrics"]["top1"])])
     assert row["top-1 error (%): paper"] == pytest.approx(8.75)
     assert row["parameters"] == 269_722
+
+
+def test_every_table_is_a_csv_file_too(runs, report):
+    report(f"--model_dir={runs.first}")
+    folder = runs.first / "report"
+    tables = json.loads((folder / "tables.json").read_text())["tables"]
+    assert {path.stem for path in (folder / "csv").iterdir()} == {table["name"] for table in tables} | {"runs"}
+    with (folder / "csv" / "experiments.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    results = json.loads((runs.first / "results.json").read_text())
+    assert float(row["top-1 error (%): ours"]) == pytest.approx(100 * (1 - results["metrics"]["top1"]))
+
+
+def test_the_markdown_begins_with_the_runs_that_it_is_from(runs, report):
+    report(f"--model_dir={runs.first}")
+    first = (runs.first / "report" / "tables.md").read_text().partition("\n")[0]
+    assert first == "Runs: resnet20_cifar10 (the embedded digits, variant sample, seed 0)."
 
 
 def test_the_page_refers_to_files_beside_it_and_to_nothing_else(runs, report):

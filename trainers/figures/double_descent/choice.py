@@ -1,4 +1,4 @@
-"""Deep Double Descent (arXiv 1912.02292): what choosing does to the peak, a step of each run or a vote over runs."""
+"""Deep Double Descent (arXiv 1912.02292): the peak under early stopping and under voting."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from trainers.figures.style import Drawing, NotDrawn
 
 ORACLE_LINES = "solid: the end of training; dashed: an oracle's stop, which looks at the test labels; "
 ORACLE = (
-    "Solid: at the end of training. Dashed: stopped by an oracle, at that of the logged steps of each run at which its "
-    "test error is lowest. It looks at the test labels and takes the luckiest step: a bound, and no rule to train by. "
-    "The training error beside it is that of the same steps."
+    "Solid: at the end of training. Dashed: stopped by an oracle, at the logged step of each run with the lowest test "
+    "error. The oracle looks at the test labels and takes the luckiest step: a bound, not a rule to train by. The "
+    "training error is that of the same steps."
 )
 VOTE_LINES = "solid: single runs; dashed: the vote of all seeds; "
 VOTE = (
-    "Solid: the runs one by one. Dashed: one vote a run on every test example, the class with the most votes wins; of "
-    "equal ones that of the run with the lowest seed, if it is among them."
+    "Solid: single runs. Dashed: the plurality vote of all seeds on every test example; a tie goes to the class of the "
+    "run with the lowest seed, if it is among the tied."
 )
 
 
@@ -46,7 +46,7 @@ def _early_stopping(trials: Trials) -> Iterator[Drawing | NotDrawn]:
     """The end of training beside the step of each run at which its test error was lowest."""
     quantities = shown_quantities(trials.logged("eval"))
     if trials.width is None or not quantities or not is_logged(trials):
-        reason = "no runs of several widths that logged test and training error on the way"
+        reason = "no runs of several widths that logged test and training error during training"
         yield NotDrawn(f"Early stopping: {trials.place}", reason)
         return
     texts = Texts("early_stopping", "Early stopping", ORACLE, ORACLE_LINES)

@@ -129,10 +129,10 @@ def _figure(trials: Trials, placed: Sequence[tuple[Bracket, Group]], error: str,
     width = keys[0].get_xlim()[1]
     style.draw_key(keys[0], ("test error (%)", "recipes", "highest at EMC / n"), key, [width * 0.6, width])
     caption = (
-        f"Test error at n = {examples:,} training examples over the effective model complexity of each recipe in units "
-        f"of n, training error beside it. The complexity is the largest number of examples that the recipe fits to a "
-        f"mean {condition} on the labels trained on. The paper's hypothesis puts the peak near 1 (gray line); it "
-        "leaves open how near." + FITTED
+        f"Test error at n = {examples:,} training examples, next to the training error, over the effective model "
+        f"complexity of each recipe in units of n. The complexity is the largest number of examples "
+        f"that the recipe fits to a mean {condition} on the labels trained on. The paper's hypothesis puts "
+        "the peak near 1 (gray line); it leaves open how near." + FITTED
     )
     name = f"complexity_{error}_{eps:g}"
     return finished_drawing(trials, part, name, title, caption, figure)

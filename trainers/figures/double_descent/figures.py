@@ -1,7 +1,7 @@
 """Deep Double Descent (Nakkiran et al. 2019, arXiv 1912.02292): error over width, examples and epochs, from runs.
 
-What varies among the runs of an experiment says which figures there are: one line a value of something, over something
-else. Test stands beside training everywhere, and a loss below the error.
+The fields in which the runs of an experiment differ decide which figures there are: one is the axis, another gives the
+lines. Every figure shows test next to training, and the loss below the error.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _finished_values(trials: Trials, path: str) -> list[float]:
 
 
 def _ends(trials: Trials, path: str, other: str | None, kind: str) -> Iterator[Drawing]:
-    """What runs had reached when they ended, over a path of the recipe."""
+    """The final metrics over a field of the recipe."""
     quantities = shown_quantities(trials.measured("metrics"))
     for part in trials.slices(path, other):
         lines = [
@@ -97,8 +97,8 @@ def _ends(trials: Trials, path: str, other: str | None, kind: str) -> Iterator[D
         lines = [line for line in lines if line.first("test", quantities[0]) is not None]
         if max((len(line.first("test", quantities[0]).steps) for line in lines), default=0) < FEWEST:
             continue
-        by = "" if other is None else f", a line a {axis_label(other)}"
-        caption = f"Test error at the end of training over {axis_label(path)}{by}, training error beside it."
+        by = "" if other is None else f", one line per {axis_label(other)}"
+        caption = f"Test error at the end of training over {axis_label(path)}{by}, next to the training error."
         name = kind.lower().replace("-", "_").replace(" ", "_")
         texts = Texts(f"{name}{_by(other, trials)}", kind, caption)
         yield drawing_of(trials, part, texts, lines, axis_of(part, path), quantities)
@@ -113,17 +113,21 @@ def _exact(trials: Trials, path: str, points: Sequence[Group]) -> float | None:
     return float(values[0]) if len(values) == 1 and is_number(values[0]) else None
 
 
-# On the way
+# During training
 
 
 def _over_epochs(trials: Trials) -> Iterator[Drawing | NotDrawn]:
     """Figures 9, 10 and 16 to 18: over epochs, with a line a value of each thing that varies."""
     quantities = shown_quantities(trials.logged("eval"))
     if not quantities or not is_logged(trials):
-        reason = "least squares has no epochs" if trials.is_exact else "nothing was logged on the way on both splits"
+        reason = (
+            "least squares has no epochs"
+            if trials.is_exact
+            else "test and training error were not both logged during training"
+        )
         yield NotDrawn(f"Epoch-wise: {trials.place}", reason)
         return
-    caption = "Test error in the course of training, training error beside it, both at the same steps."
+    caption = "Test error during training, next to the training error at the same steps."
     for other in trials.varying or [None]:
         texts = Texts(f"epoch_wise{_by(other, trials)}", "Epoch-wise", caption)
         for part in trials.slices(other):

@@ -1,4 +1,4 @@
-"""What the figures of Deep Double Descent have in common: titles, small print and captions around lines and maps."""
+"""Titles, small print and captions shared by the figures of Deep Double Descent."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from trainers.figures.style import Drawing
 FEWEST = 3  # values of what a figure is drawn over
 SPLITS = {"test": ("eval", "metrics"), "fit": ("fit", "fit")}  # side -> split of metrics.jsonl, part of results.json
 FITTED = (
-    " Training error: a pass over the training examples of its own, in inference mode and not augmented; not the "
-    "running average of training batches."
+    " Training error: from a separate pass over the training examples, in inference mode and not augmented; not the "
+    "running average over training batches."
 )
-LABELLED = " It is against the labels that are trained on, wrong ones among them. Test labels are clean."
+LABELLED = " It is against the labels trained on, including the corrupted ones. Test labels are clean."
 EXACT = (
-    " Dash-dotted: as many features as training examples, D = n, from which least squares fits all of them exactly; "
-    "the linear model at D = n divides by singular values near 0, so that the height there says little."
+    " Dash-dotted: as many features as training examples, D = n, from where least squares fits all of them exactly; at "
+    "D = n the solution divides by singular values near 0, so the height there means little."
 )
 MARKS = (
-    " Dotted: where the training error is 10 % or less for the first time (over examples and weight decay: for the "
-    "last), the paper's threshold; the tick at the foot is at 1 %."
+    " Dotted: the first place with a training error of 10 % or less (over examples and weight decay: the last), the "
+    "paper's threshold; the tick at the bottom is at 1 %."
 )
 DOTTED = (
     "dotted: where the training error is ≤ 10 %, from or up to; tick at the foot: ≤ 1 %; peak: more than a point above "
     "the lowest error on both sides"
 )
-BANDS = " Lines are means over seeds, bands reach from the smallest to the largest."
+BANDS = " Lines are means over seeds, bands span the smallest to the largest."
 
 
 def shown_quantities(names: set[str]) -> list[str]:
@@ -56,7 +56,7 @@ def shown_quantities(names: set[str]) -> list[str]:
 
 
 def is_logged(trials: Trials) -> bool:
-    """Whether some run measured test and training examples several times on the way."""
+    """Whether some run measured test and training examples several times during training."""
 
     def steps(record: Record, split: str) -> int:
         return len({row["step"] for row in record.rows if row["split"] == split})
@@ -66,14 +66,14 @@ def is_logged(trials: Trials) -> bool:
 
 
 def ends_of(points: Sequence[Group], path: str, quantities: Sequence[str]) -> dict[tuple[str, str], list[Curve]]:
-    """What runs ended with over a path of the recipe, by side and quantity."""
+    """Final metrics over a field of the recipe, by side and quantity."""
     return {(side, name): [at_the_end(points, path, SPLITS[side][1], name)] for side in SIDES for name in quantities}
 
 
 def courses_of(
     points: Sequence[Group], quantities: Sequence[str], steps_per_epoch: float | None
 ) -> dict[tuple[str, str], list[Curve]]:
-    """What runs logged on the way, by side and quantity; over steps if it is not known how long an epoch is."""
+    """Metrics logged during training, by side and quantity; over steps if it is not known how long an epoch is."""
     return {
         (side, name): [course(points, SPLITS[side][0], name, steps_per_epoch)] for side in SIDES for name in quantities
     }
@@ -119,10 +119,10 @@ def foot_of(trials: Trials) -> str:
     """What a figure must say if it stands alone."""
     validation, test = (settings_of(trials.points[0]).get(f"data.{part}_split") for part in ("validation", "test"))
     return (
-        "training examples: a pass of their own in inference mode"
+        "training examples: a separate pass in inference mode"
         + ", by the labels trained on; test labels are clean" * _has_labels(trials)
         + "\nlines: means over seeds, bands: smallest to largest" * has_bands(trials.points)
-        + "\non the way the test is of the validation part, at the end of the test part" * (validation != test)
+        + "\nduring training test examples are the validation split, at the end the test split" * (validation != test)
     )
 
 
@@ -141,11 +141,11 @@ def _notes(trials: Trials) -> str:
     papers = point.experiment.data.name
     return "".join(
         (
-            f" These runs are on {trials.data.beside(papers)}: the shape of the curves may be compared with the "
-            "paper's, their height may not."
+            f" These runs are on {trials.data.beside(papers)}: compare the shape of the curves with the "
+            "paper's, not their height."
             if not point.is_on_papers_data
             else "",
-            f" With it changes: {', '.join(trials.following)}." if trials.following else "",
+            f" Changing with it: {', '.join(trials.following)}." if trials.following else "",
             f" Not finished: {left} runs." if left else "",
         )
     )

@@ -41,7 +41,7 @@ def draw(trials: Trials) -> Iterator[Drawing | NotDrawn]:
             epoch = steps_per_epoch(part.points)
             yield _map(trials, part, "epochs" if epoch else "steps", _course(width, epoch), "width_epochs")
     elif not trials.is_exact:
-        yield NotDrawn(title, "nothing was logged on the way on both splits")
+        yield NotDrawn(title, "test and training error were not both logged during training")
     if len(trials.varying.get(EXAMPLES, ())) >= FEWEST:
         for part in trials.slices(width, EXAMPLES):
             yield _map(trials, part, "training examples n", _ends(width), "width_examples")
@@ -89,8 +89,8 @@ def _map(trials: Trials, part: Slice, upward: str, cells: Callable[[Group, str],
     means = ", the mean over seeds" * any(len(point.records) > 1 for point in part.points)
     caption = (
         f"Error{means}, over {axis.label} and {upward}: test left, training right, each with its own scale. The white "
-        f"line is the threshold, where the training error is {THRESHOLDS[0]:g} %. A cut across is a curve over widths, "
-        "a cut upward one of the other axis." + FITTED
+        f"line is the threshold, a training error of {THRESHOLDS[0]:g} %. A horizontal cut is a curve over widths, "
+        "a vertical one a curve over the other axis." + FITTED
     )
     return finished_drawing(trials, part, f"map_{name}", title, caption, figure)
 

@@ -35,10 +35,10 @@ from trainers.figures.double_descent.trials import (
 from trainers.figures.records import Group
 from trainers.figures.style import Drawing, NotDrawn
 
-OVER_WIDTH = "Test error at the end of training over {}, a line a training procedure, training error beside it."
+OVER_WIDTH = "Test error at the end of training over {}, one line per training procedure, next to the training error."
 OVER_TIME = (
-    "Test error in the course of training, a line a training procedure (schedule and learning rate), training error "
-    "beside it, both at the same steps."
+    "Test error during training, one line per training procedure (schedule and learning rate), next to the training "
+    "error at the same steps."
 )
 
 
@@ -83,8 +83,12 @@ class Procedures(Trials):
 
 def _circumstances(point: Group) -> Mapping[str, object]:
     """What a comparison of procedures leaves as it is."""
-    varied = ("optimizer.", "schedule.", "train.", *WIDTHS, *REPETITIONS, "name")
-    return {path: value for path, value in settings_of(point).items() if not path.startswith(varied)}
+    return {
+        path: value
+        for path, value in settings_of(point).items()
+        if path.partition(".")[0] not in ("name", "optimizer", "schedule", "train")
+        and path not in (*WIDTHS, *REPETITIONS)
+    }
 
 
 def draw(every: Sequence[Trials]) -> Iterator[Drawing | NotDrawn]:

@@ -30,9 +30,9 @@ from trainers.figures.shown import shown
 from trainers.figures.tables import Cell, Table
 
 ERRORS = {  # column -> part of results.json, its field
-    "training error, % (labels trained on)": ("fit", "top1"),
-    "training error, % (true labels)": ("fit", "top1_clean"),
-    "test error, %": ("metrics", "top1"),
+    "training error (%), labels trained on": ("fit", "top1"),
+    "training error (%), true labels": ("fit", "top1_clean"),
+    "test error (%)": ("metrics", "top1"),
 }
 OTHERS = {  # shown where there are any
     "training squared error": ("fit", "squared_error"),
@@ -83,7 +83,7 @@ def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
 def _measured(trials: Trials) -> Table:
     quantities = ERRORS | {column: (of, name) for column, (of, name) in OTHERS.items() if name in trials.measured(of)}
     columns = [*map(axis_label, trials.varying), "parameters"]
-    columns += [name for quantity in quantities for name in (quantity, f"± ({quantity})")]
+    columns += [name for quantity in quantities for name in (quantity, f"{quantity}: std")]
     rows = []
     for point in sorted_points(trials):
         row: list[Cell] = [_cell(value_of(point, path), path) for path in trials.varying]
@@ -95,15 +95,15 @@ def _measured(trials: Trials) -> Table:
     return Table(
         name=f"trials_{trials.slug}",
         title=f"Every recipe of {trials.place}",
-        caption="At the end of training: the mean over seeds and, after ±, the standard deviation (n - 1). Training "
-        "errors and losses are of a pass over the training examples of its own, in inference mode and not augmented; "
+        caption="At the end of training: the mean over seeds and the standard deviation (std, n - 1). Training "
+        "errors and losses are from a separate pass over the training examples, in inference mode and not augmented; "
         "test labels are clean.",
         columns=(*columns, "seeds"),
         rows=tuple(rows),
         digits={
             column: shown(name).digits
             for quantity, (_, name) in quantities.items()
-            for column in (quantity, f"± ({quantity})")
+            for column in (quantity, f"{quantity}: std")
         },
     )
 
@@ -149,8 +149,9 @@ def _verdict(trials: Trials) -> Table:
         "had no part in picking would say what is left. Threshold: the first width at which the mean training error "
         f"(labels trained on) is at most {THRESHOLDS[0]:g} %." + AT_EXACT_FIT * trials.is_exact,
         columns=(
-            "curve", "compared", "from width", "to width", "error, % (from)", "error, % (to)", "difference",
-            "s.e. over seeds", "ratio (seeds)", "s.e. over images", "ratio (images)", "seeds", "threshold",
+            "curve", "compared", "from width", "to width", "error (%), from", "error (%), to",
+            "difference (points)", "s.e. over seeds (points)", "ratio (seeds)", "s.e. over images (points)",
+            "ratio (images)", "seeds", "threshold",
         ),
         rows=tuple(rows),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What varies among the runs of an experiment of Deep Double Descent (Nakkiran et al. 2019, arXiv 1912.02292)."""
+"""The runs of a sweep and the fields in which they differ, for Deep Double Descent (Nakkiran et al. 2019)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES, NOISE, DECAY, RATE = "data.num_train", "data.label_noise", "optimizer.
 ORDER = (*WIDTHS, EXAMPLES, NOISE, DECAY, RATE)  # of what varies; anything else comes after
 REPETITIONS = ("data.subset_seed", "data.noise_seed", "model.feature_seed")  # differ as seeds do
 THRESHOLDS = (10.0, 1.0)  # training error in %, at or below which the examples count as fitted; the paper's is 10
-SLICES = 3  # of a path that a figure does not show, so many of its values get one
+SLICES = 3  # figures per quantity that is neither an axis nor a line
 
 
 LOSSES = ("squared_error", "nll", "loss")  # of a run the first that it has is shown

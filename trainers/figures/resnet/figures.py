@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from flags import catalog
 from flags.papers.resnet import CIFAR, IMAGENET
 from trainers.figures import style
 from trainers.figures.measurements import Measurement
@@ -43,7 +44,7 @@ PRINTED_SCALES = {  # of errors: ends and ticks
 FIGURE_7_NETS = ("plain20", "plain56", "resnet20", "resnet56", "resnet110")
 FAMILIES = {  # endings of experiments on CIFAR-10: what ends the names of their files, what their titles add
     "_cifar10": ("", ""),
-    "_cifar10_45k": ("_45k", " (5,000 training images held out)"),
+    "_cifar10_45k": ("_45k", " (5,000 training images for validation)"),
 }
 
 Nets = Mapping[str, Sequence[Group]]  # by the network's name in the recipes; several groups are several recipes
@@ -91,8 +92,14 @@ def layers_of(net: str) -> int:
 
 def paper_cifar(net: str) -> str | None:
     """The paper's test error on CIFAR-10 in %: of Table 6, else read off Figure 6 (≈)."""
-    error = CIFAR[net][1]
+    error = printed_error(f"{net}_cifar10", "top1")
     return _read_off(FIGURE_6_ENDS, net, 0) if error is None else TABLE_6_MEANS.get(net, f"{error:.2f}")
+
+
+def printed_error(experiment: str, metric: str) -> float | None:
+    """The error in % that the paper prints for an experiment."""
+    numbers = catalog.get(experiment).paper.numbers
+    return error_percent(numbers[metric]) if metric in numbers else None
 
 
 def _read_off(ends: Mapping[str, Sequence[float | None]], net: str, column: int) -> str | None:
@@ -122,10 +129,10 @@ def _notes(members: Sequence[Member], papers: str) -> str:
     data = members[0].group.data
     return "".join(
         (
-            f" These runs are on {data.beside(papers)}: the shape of the curves may be compared, their height may not."
+            f" These runs are on {data.beside(papers)}: compare the curves' shape with the paper's, not their height."
             if data.name != papers
             else "",
-            " Of several seeds the line is the mean, the band reaches from the smallest to the largest."
+            " Lines are means over seeds, bands span the smallest to the largest."
             if has_bands(member.group for member in members)
             else "",
             unfinished_note(members),
@@ -160,8 +167,8 @@ def _figure_1(nets: Nets, data: Data, family: str) -> Drawing | NotDrawn:
         papers = [_read_off(FIGURE_6_ENDS, member.net, column) for member in members]
         _draw_error_key(key, members, f"{name}, %", {"ours": (split, papers)})
     caption = (
-        "Training error (left) and test error (right) of plain networks of 20 and 56 layers. What the paper shows: the "
-        "deeper network has the higher error in both, so it is not overfitting."
+        "Training error (left) and test error (right) of plain networks of 20 and 56 layers. The paper's finding: the "
+        "deeper network has the higher error on both, so this is not overfitting."
     )
     name = f"figure1_{data.slug}{FAMILIES[family][0]}"
     return _drawing(name, title, caption + _averaging(members) + _notes(members, "cifar10"), figure, members)
@@ -176,7 +183,7 @@ def _figure_6(nets: Nets, data: Data, family: str) -> Drawing | NotDrawn:
     chosen = {name: members for name, names in columns.items() if (members := _members(nets, names))}
     title = f"Figure 6: training on {data.beside('cifar10')}{FAMILIES[family][1]}"
     if not chosen:
-        return NotDrawn(title, "no run of its networks (the paper leaves plain-110 out, with an error above 60 %)")
+        return NotDrawn(title, "no run of its networks (the paper omits plain-110, whose error exceeds 60 %)")
     everything = sum(chosen.values(), [])
     lines = "dashed: training error, bold: test error"
     foot = _foot(everything, lines, "cifar10", "Table 6 (≈: read off Figure 6)")
@@ -192,9 +199,8 @@ def _figure_6(nets: Nets, data: Data, family: str) -> Drawing | NotDrawn:
         else:  # too narrow for both
             _draw_error_key(key, chosen[name], "test error, %", {"ours": test})
     caption = (
-        "Training error (dashed) and test error (bold). What the paper shows: among plain networks the deeper ones are "
-        "worse, among ResNets the deeper ones are better; with 1202 layers training still works, but the test error is "
-        "a little higher than with 110."
+        "Training error (dashed) and test error (bold). The paper's finding: deeper plain networks are worse, deeper "
+        "ResNets are better; with 1202 layers training still works, but the test error is above that of 110 layers."
     )
     name = f"figure6_{data.slug}{FAMILIES[family][0]}"
     return _drawing(name, title, caption + _averaging(everything) + _notes(everything, "cifar10"), figure, everything)
@@ -217,9 +223,9 @@ def _figure_4(nets: Nets, data: Data) -> Drawing | NotDrawn:
         }
         _draw_error_key(key, chosen[name], "error, %", printed)
     caption = (
-        "Training error (thin) and validation error of the centre crop (bold). What the paper shows: of the plain "
-        "networks the one of 34 layers has the higher training error throughout; of the ResNets it has the lower one, "
-        "and generalises."
+        "Training error (thin) and validation error of the centre crop (bold). The paper's finding: the plain "
+        "network of 34 layers has a higher training error than that of 18 throughout; the ResNet of 34 layers has a "
+        "lower one, and generalises."
     )
     name = f"figure4_{data.slug}"
     return _drawing(
@@ -321,15 +327,15 @@ def _figure_7(nets: Nets, data: Data, family: str) -> Drawing | NotDrawn:
     caption = (
         "Standard deviation of the output of every convolution after its batch norm, before the nonlinearity and the "
         "addition, over all test images, positions and channels, in inference mode; top in the order of the layers, "
-        "bottom sorted. What the paper shows: ResNets respond less than plain networks, and the deeper they are the "
-        "less each layer changes."
+        "bottom sorted. The paper's finding: ResNets have weaker responses than plain networks, and the deeper they "
+        "are the less each layer changes its input."
     )
     name = f"figure7_{data.slug}{FAMILIES[family][0]}"
     return _drawing(name, title, caption + _notes(members, "cifar10"), figure, members)
 
 
 def _responses(group: Group) -> list[list[float]]:
-    """A list of standard deviations a run, in the order of the layers."""
+    """A list of standard deviations per run, in the order of the layers."""
     runs = (record.measured.get(RESPONSES.name) for record in group.records)
     return [list(responses.values()) for responses in runs if responses]
 

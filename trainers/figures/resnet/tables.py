@@ -1,10 +1,11 @@
-"""Tables 2, 3 and 6 of ResNet (He et al. 2016, arXiv 1512.03385): what runs measured beside the paper's numbers."""
+"""Tables 2, 3 and 6 of ResNet (He et al. 2016, arXiv 1512.03385): measured numbers next to the paper's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from flags.papers.resnet import CIFAR, IMAGENET
+from flags import catalog
+from flags.papers.resnet import CIFAR
 from trainers.figures.records import Data, Group, error_percent
 from trainers.figures.resnet.figures import (
     FAMILIES,
@@ -15,6 +16,7 @@ from trainers.figures.resnet.figures import (
     imagenet_nets,
     layers_of,
     paper_cifar,
+    printed_error,
     title_of,
 )
 from trainers.figures.tables import MOVING, Cell, Table
@@ -41,13 +43,18 @@ def _table_2(nets: Nets, data: Data) -> Table:
         twins = (f"plain{layers}", f"resnet{layers}")  # of as many parameters and multiply-adds
         row: list[Cell] = [f"{layers} layers", *_counts(nets, *twins)]
         for net in twins:
-            row += [IMAGENET[net][3][0], _error(nets, net, "top1")]
+            row += [printed_error(net, "top1"), _error(nets, net, "top1")]
         rows.append(tuple(row))
+    ours = _ours(data)
     return Table(
         name=f"table2_{data.slug}",
         title=f"Table 2: top-1 error in % on {data.beside('imagenet2012')}",
         caption=_caption(nets, data, "imagenet2012"),
-        columns=("", *COUNTS, "plain: paper", f"plain: {_ours(data)}", "ResNet: paper", f"ResNet: {_ours(data)}"),
+        columns=(
+            "layers",
+            *COUNTS,
+            *(f"{kind}, top-1 error (%): {who}" for kind in ("plain", "ResNet") for who in ("paper", ours)),
+        ),
         rows=tuple(rows),
     )
 
@@ -57,9 +64,9 @@ def _table_3(nets: Nets, data: Data) -> Table:
         (
             title_of(net) + (" A" if net == "resnet34" else ""),
             *_counts(nets, net),
-            IMAGENET[net][3][0],
+            printed_error(net, "top1"),
             _error(nets, net, "top1"),
-            IMAGENET[net][3][1],
+            printed_error(net, "top5"),
             _error(nets, net, "top5"),
         )
         for net in TABLE_3
@@ -69,7 +76,11 @@ def _table_3(nets: Nets, data: Data) -> Table:
         name=f"table3_{data.slug}",
         title=f"Table 3: errors in % on {data.beside('imagenet2012')}",
         caption=_caption(nets, data, "imagenet2012"),
-        columns=("network", *COUNTS, "top-1: paper", f"top-1: {ours}", "top-5: paper", f"top-5: {ours}"),
+        columns=(
+            "network",
+            *COUNTS,
+            *(f"{top} error (%): {who}" for top in ("top-1", "top-5") for who in ("paper", ours)),
+        ),
         rows=tuple(rows),
     )
 
@@ -82,10 +93,10 @@ def _table_6(nets: Nets, data: Data, family: str) -> Table:
         row: list[Cell] = [
             title_of(net),
             layers_of(net),
-            f"{CIFAR[net][0]:g} M",
+            f"{catalog.get(f'{net}_cifar10').paper.numbers['parameters'] / 1e6:g} M",
             _count(nets, "parameters", net),
             _count(nets, "multiply_adds", net),
-            f"{CIFAR[net][1]:.2f} ({TABLE_6_MEANS[net]})" if net in TABLE_6_MEANS else paper_cifar(net),
+            _paper_cifar(net),
             _error(nets, net, "top1"),
             *([_error(nets, net, "top1", "metrics_with_moving_statistics")] if moving else []),
             ", ".join(group.seeds for group in groups) or None,
@@ -102,8 +113,9 @@ def _table_6(nets: Nets, data: Data, family: str) -> Table:
         "right end of Figure 6." + MOVING * moving,
         columns=(
             "network", "layers", "parameters: paper", "parameters: counted", "multiply-adds: counted",
-            "error: paper (CIFAR-10)", f"error: {ours}", *([f"error: {ours}, moving statistics"] if moving else []),
-            "seeds", "training error at the end: paper", f"training error at the end: {ours}",
+            "error (%): paper (CIFAR-10)", f"error (%): {ours}",
+            *([f"error (%): {ours}, moving statistics"] if moving else []),
+            "seeds", "training error at the end (%): paper", f"training error at the end (%): {ours}",
         ),
         rows=tuple(rows),
     )  # fmt: skip
@@ -111,8 +123,19 @@ def _table_6(nets: Nets, data: Data, family: str) -> Table:
 
 def _counts(nets: Nets, *names: str) -> tuple[Cell, ...]:
     """The cells of `COUNTS` for networks that are equal in them."""
-    printed = IMAGENET[names[0]][2]
-    return _count(nets, "parameters", *names), printed and f"{printed} G", _count(nets, "multiply_adds", *names)
+    printed = catalog.get(names[0]).paper.numbers.get("multiply_adds")
+    return (
+        _count(nets, "parameters", *names),
+        printed and f"{printed / 1e9:g} G",
+        _count(nets, "multiply_adds", *names),
+    )
+
+
+def _paper_cifar(net: str) -> str | None:
+    """The paper's best run, and the mean of its runs where it has several."""
+    if net not in TABLE_6_MEANS:
+        return paper_cifar(net)
+    return f"{printed_error(f'{net}_cifar10', 'top1'):.2f} ({TABLE_6_MEANS[net]})"
 
 
 def _count(nets: Nets, name: str, *names: str) -> int | None:
@@ -122,7 +145,7 @@ def _count(nets: Nets, name: str, *names: str) -> int | None:
 
 
 def _error(nets: Nets, net: str, metric: str, of: str = "metrics") -> Cell:
-    """Our error in %: an estimate; of a network with several recipes, one a recipe as text."""
+    """Our error in %: an estimate; of a network with several recipes a text with one for each."""
     groups = nets.get(net, ())
     found = [(group, group.measured(metric, error_percent, of=of)) for group in groups]
     if len(groups) > 1:
@@ -140,8 +163,8 @@ def _caption(nets: Nets, data: Data, papers: str) -> str:
     own = (
         ""
         if data == Data(papers, "paper")
-        else f"Measured on {data.beside(papers)}: not comparable with the paper's numbers, which stand here to be "
-        "looked up. "
+        else f"Measured on {data.beside(papers)}: not comparable with the paper's numbers, which are given for "
+        "reference. "
     )
     tested = f" Tested by: {', '.join(protocols)}; the paper: ten crop." if papers == "imagenet2012" else ""
     changed = ", ".join(title_of(net) for net, groups in nets.items() if any(group.is_changed for group in groups))

@@ -43,7 +43,7 @@ def measured_run(member: Member) -> Record | None:
 
 
 def _figure(member: Member, data: Data) -> Drawing | NotDrawn:
-    """Where the queries of a passage look, a panel a layer: the passage from left to right, the way back upwards."""
+    """Attention weights of a passage, one panel per layer: the passage from left to right, positions back upwards."""
     title = f"Attention of {member.name}"
     record = measured_run(member)
     if record is None:
@@ -67,11 +67,11 @@ def _figure(member: Member, data: Data) -> Drawing | NotDrawn:
     _write_passage(rows[-1][0], measured["passage"], unit)
     _draw_scale(key, norm)
     caption = (
-        f"The passage stands below, {unit} by {unit}; above each {unit} the weights of the attention that has just "
-        "read it, to predict the next. Upwards the positions that it looks back at, 0 its own; further back several "
-        "share a cell, which has the colour of the largest of their weights. The gray line is where the passage "
-        "begins: what is above it comes from memory. Layers are counted from 0. The passage is the first line after "
-        "the memory has filled, read from the beginning of the test part."
+        f"The passage runs along the bottom, {unit} by {unit}; above each {unit} are the attention weights after "
+        "reading it, used to predict the next. The vertical axis is the number of positions back, 0 being its own; far "
+        "back several positions share a cell, coloured by the largest of their weights. The gray line is where the "
+        "passage begins: everything above it comes from memory. Layers are counted from 0. The passage is the first "
+        "line after the memory has filled, read from the beginning of the test part."
     )
     name = f"attention_{member.group.name}_{data.slug}" + (f"_{member.number + 1}" if member.group.note else "")
     return Drawing(name, title, caption, figure, frozenset())

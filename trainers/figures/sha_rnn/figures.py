@@ -1,4 +1,4 @@
-"""Language models (SHA-RNN, Merity 2019, arXiv 1911.11423): learning curves over what was read, and over time."""
+"""Language models (SHA-RNN, Merity 2019, arXiv 1911.11423): learning curves over the text read and over time."""
 
 from __future__ import annotations
 
@@ -183,13 +183,13 @@ def _caption(members: Sequence[Member], data: Data, metric: str, dotted: str) ->
     label, unit = shown(metric).label, UNITS[metric]
     return "".join(
         (
-            f"Training (thin) and validation (bold): {label} over the {unit} read, and over the time in "
-            "training steps, the compilation of the first one included; at the right edge the same as a loss in nats. "
-            "The first steps are above the frame.",
+            f"Training (thin) and validation (bold): {label} over the {unit} read, and over the time spent "
+            "in training steps, including compilation; the right axis shows the same as a loss in nats. The first "
+            "steps are above the frame.",
             f" {dotted.capitalize()}." if dotted else "",
-            " What the paper shows on enwik8: without attention the LSTM stack is far behind; with a single head in "
-            "one layer it is nearly as good as with one in every layer (Merity 2019)." * has_printed(members),
-            f" These runs are on {data.title}: their height may not be compared with the paper's numbers."
+            " The paper's finding on enwik8: the LSTM stack without attention is far behind; a single head in "
+            "one layer is nearly as good as one in every layer (Merity 2019)." * has_printed(members),
+            f" These runs are on {data.title}: do not compare their height with the paper's numbers."
             if has_printed(members) and not is_papers(members)
             else "",
             averaging_note(members, "loss", "Training losses"),

@@ -1,4 +1,4 @@
-"""Tables of language models (SHA-RNN, Merity 2019, arXiv 1911.11423): what runs measured beside the paper's numbers."""
+"""Tables of language models (SHA-RNN, Merity 2019, arXiv 1911.11423): measured numbers next to the paper's."""
 
 from __future__ import annotations
 
@@ -52,9 +52,12 @@ def tabulate(groups: Sequence[Group]) -> Iterator[Table]:
 def _results(members: Sequence[Member], data: Data) -> Table:
     metric = metric_of(members)
     label, _, digits = shown(metric)
-    test, author = f"test: {_ours(data)}", "test: the author's average"
-    paper = "test: paper (enwik8)"
-    digits_of = {"validation": digits, test: digits + 1, author: digits + 1, paper: digits}
+    digits_of = {
+        f"{label}, validation: {_ours(data)}": digits,
+        f"{label}, test: {_ours(data)}": digits + 1,
+        f"{label}, test: the author's average": digits + 1,
+        f"{label}, test: paper (enwik8)": digits,
+    }
     counts = ("parameters: paper", "parameters: trained", "parameters: gates folded")
     names = dict.fromkeys((*(PAPER_ROWS if has_printed(members) else ()), *(member.group.name for member in members)))
     rows = []
@@ -120,8 +123,8 @@ def _ours(data: Data) -> str:
 def _caption(members: Sequence[Member], data: Data) -> str:
     return "".join(
         (
-            f"Measured on {data.title}: not comparable with the paper's numbers, which are on enwik8 and stand here to "
-            "be looked up. "
+            f"Measured on {data.title}: not comparable with the paper's numbers, which are on enwik8 and given for "
+            "reference. "
             if has_printed(members) and not is_papers(members)
             else "",
             "Measured: of several seeds the best and, in brackets, mean ± standard deviation (n - 1). Validation: of "
@@ -132,6 +135,7 @@ def _caption(members: Sequence[Member], data: Data) -> str:
 
 
 def _compressors(members: Sequence[Member], data: Data) -> Table:
+    label, _, digits = shown("bpc")
     uses = dict.fromkeys(use for numbers in compressors_of(members).values() for use in numbers)
     rows = [
         (name, text, *(numbers[use].get(name) if use in numbers else None for use in uses))
@@ -143,9 +147,9 @@ def _compressors(members: Sequence[Member], data: Data) -> Table:
         title=f"Bits per character of compressors on {data.title}",
         caption="Measured on the bytes that the runs above were tested on: by themselves; and what they add to the "
         "training part, which a model has read as well, as far back as a compressor's window reaches.",
-        columns=("compressor", "text", *uses),
+        columns=("compressor", "text", *(f"{label}, {use}" for use in uses)),
         rows=tuple(rows),
-        digits=dict.fromkeys(uses, 3),
+        digits={f"{label}, {use}": digits for use in uses},
     )
 
 
@@ -159,7 +163,7 @@ def _looks(member: Member, data: Data) -> Table:
     ]
     return Table(
         name=f"looks_{member.group.name}_{data.slug}" + (f"_{member.number + 1}" if member.group.note else ""),
-        title=f"What the attention of {member.name} looks back at on {data.title}",
+        title=f"Positions that the attention of {member.name} looks at, on {data.title}",
         caption=f"For some positions of the passage in the figure, the {unit}s of the memory from before it with the "
         "largest weights. ‖ stands after the symbol that was just read, and after the one that is looked at. Positions "
         "are those with the strongest look at a single row, one in each stretch of the passage.",
