@@ -20,7 +20,7 @@ _modules: dict[str, str] = {}  # name -> the module that registered it
 
 
 def register(name: str, recipe: Callable[[], Experiment]) -> None:
-    """Makes `recipe`, which returns an `Experiment` of that name, known."""
+    """Registers `recipe`, a function that returns the `Experiment` called `name`."""
     if name in _recipes:
         raise ValueError(f"experiment: {name!r} is registered already")
     _recipes[name] = recipe
@@ -34,16 +34,16 @@ def experiment(recipe: Callable[[], Experiment]) -> Callable[[], Experiment]:
 
 
 def names() -> list[str]:
-    """Returns the names of all experiments: paper by paper, in the order of the paper; then those of other modules."""
+    """Returns the names of all experiments, paper by paper in the paper's order, then those of other modules."""
     places = {importlib.import_module(f"flags.papers.{name}").__name__: place for place, name in enumerate(MODULES)}
-    return sorted(_recipes, key=lambda name: places.get(_modules[name], len(places)))  # whichever was imported first
+    return sorted(_recipes, key=lambda name: places.get(_modules[name], len(places)))  # independent of import order
 
 
 def get(name: str) -> Experiment:
-    """Returns the experiment of that name as the paper has it.
+    """Returns the experiment of that name with the paper's settings.
 
     Raises:
-        UserError: there is none; the nearest names are given.
+        UserError: the name is unknown; the message suggests similar names.
     """
     known = names()
     if name not in known:
@@ -52,13 +52,13 @@ def get(name: str) -> Experiment:
 
 
 def paper_of(name: str) -> str:
-    """Returns the module of `flags.papers` that registers an experiment: "resnet"."""
+    """Returns the name of the `flags.papers` module that registers an experiment, such as "resnet"."""
     names()
     return _modules[name].rpartition(".")[2]
 
 
 def by_paper() -> dict[str, list[Experiment]]:
-    """Returns all experiments by their paper's citation."""
+    """Returns all experiments, grouped by their paper's citation."""
     groups: dict[str, list[Experiment]] = {}
     for name in names():
         found = get(name)
@@ -67,9 +67,9 @@ def by_paper() -> dict[str, list[Experiment]]:
 
 
 def variant(experiment: Experiment, data: Data) -> Experiment:
-    """Returns `experiment` as it runs on the paper's data set, the embedded sample, or synthetic data.
+    """Returns the variant of `experiment` for the paper's data set, the embedded sample, or synthetic data.
 
-    The variant's deviations say what it changes, and why, before those of the paper's recipe.
+    The variant's deviations (what it changes and why) precede those of the paper's recipe.
     """
     if data == "paper":
         return experiment

@@ -1,4 +1,4 @@
-"""Every flag of the command line: name, value, default, meaning. The absl flags and the help text are made from it."""
+"""The table of all flags: name, value, default, meaning. The absl flags and the help text are built from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DATA = ("paper", "sample", "synthetic")
 
 
 class Choice:
-    """Reads one of a few words."""
+    """Reads one of the given words."""
 
     def __init__(self, *words: str):
         self.words = words
@@ -32,7 +32,7 @@ class Choice:
         return text
 
 
-# Readers: each takes what the user typed, and raises ValueError with what is allowed.
+# Readers: each converts the text of a flag, or raises ValueError stating what is allowed.
 
 
 def text(value: str) -> str:
@@ -47,7 +47,7 @@ def path(value: str) -> str:
 
 def switch(value: str) -> bool:
     if value.lower() not in BOOLEANS:
-        raise ValueError("must be true or false, or no value at all, which means true.")
+        raise ValueError("must be true or false; without a value the flag means true.")
     return BOOLEANS[value.lower()]
 
 
@@ -78,7 +78,7 @@ def share(value: str) -> float:
 
 
 def _number(value: str) -> float:
-    """The number that a text is; NaN, which no comparison lets through, if it is none or not finite."""
+    """Parses a number; NaN, which fails every comparison, if the text is not a finite number."""
     try:
         return float(value) if math.isfinite(float(value)) else math.nan
     except ValueError:
@@ -100,24 +100,24 @@ def devices(value: str) -> str:
     if not all(re.fullmatch(r"(cpu|gpu):\d+", name) for name in names):
         raise ValueError("must be names such as gpu:0,gpu:1, or cpu*2 for two logical CPU devices.")
     if len(set(names)) < len(names):
-        raise ValueError("names a device twice.")
+        raise ValueError("lists a device twice.")
     if len({name.partition(":")[0] for name in names}) > 1:
-        raise ValueError("mixes kinds of devices. Name only GPUs, or only CPUs.")
+        raise ValueError("mixes device types. Name only GPUs, or only CPUs.")
     return ",".join(names)
 
 
 def paths(value: str) -> tuple[str, ...]:
-    """Reads names of files or folders with commas between them."""
+    """Reads comma-separated files or folders."""
     names = tuple(path(name.strip()) for name in value.split(",") if name.strip())
     if not names:
-        raise ValueError("names nothing.")
+        raise ValueError("the list is empty.")
     if len(set(names)) < len(names):
-        raise ValueError("names one of them twice.")
+        raise ValueError("lists a path twice.")
     return names
 
 
 def step_range(value: str) -> tuple[int, int]:
-    """Reads "100,110": from the first step up to the second, which is not included."""
+    """Reads "100,110": steps from the first up to, but not including, the second."""
     match = re.fullmatch(r"(\d+),(\d+)", value)
     if not match or int(match[1]) >= int(match[2]):
         raise ValueError("must be two steps, the first smaller, such as 100,110.")
@@ -128,7 +128,7 @@ def seeds(value: str) -> tuple[int, ...]:
     """Reads "0,1,2"."""
     numbers = tuple(seed(part.strip()) for part in value.split(","))
     if len(set(numbers)) < len(numbers):
-        raise ValueError("names a seed twice.")
+        raise ValueError("lists a seed twice.")
     return numbers
 
 
@@ -142,18 +142,18 @@ def part(value: str) -> tuple[int, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """One flag. `read` turns its text into a value, or raises ValueError with what is allowed."""
+    """One flag. `read` converts its text into a value, or raises ValueError stating what is allowed."""
 
     name: str
     read: Callable[[str], Any]
-    shown: str  # what stands after = in the help
+    shown: str  # placeholder after = in the help
     meaning: str
     default: Any = None
     short: str | None = None
     is_repeated: bool = False
 
     def written(self, value: Any) -> list[str]:
-        """Returns the arguments that give the flag a value, such as ["--seeds=0,1,2"]."""
+        """Returns the command-line arguments for a value, such as ["--seeds=0,1,2"]."""
         if self.is_repeated:
             return [f"--{self.name}={item}" for item in value]
         separator = "/" if self.read is part else ","
@@ -172,9 +172,9 @@ FLAGS = {
         _choice(
             "mode",
             Choice(*MODES),
-            "What to do; train also evaluates and exports at the end. predict says what is on images; generate goes on "
-            "with a text, or translates it; sweep runs all trials of the experiment's figure and draws it; report "
-            "draws figures and tables from runs; describe is a dry run; prepare makes the data set ready.",
+            "train also evaluates and exports at the end. predict classifies images; generate continues or translates "
+            "a text; sweep runs all trials of the experiment's figure and draws it; report draws figures and tables "
+            "from runs; describe is a dry run; prepare downloads and builds the data set.",
             "train",
         ),
         Flag(
@@ -190,8 +190,8 @@ FLAGS = {
             "init_from",
             path,
             "PATH",
-            "Weights from elsewhere, such as keras.applications': train starts from them, evaluate tests them, export "
-            "makes a SavedModel of them.",
+            "External weights, such as those of keras.applications: train starts from them, evaluate tests them, "
+            "export writes them as a SavedModel.",
         ),
     ),
     "Where": (
@@ -199,78 +199,76 @@ FLAGS = {
             "model_dir",
             path,
             "DIR",
-            "Everything of the run; by default runs/EXPERIMENT/DATA, of a sweep runs/EXPERIMENT/DATA-sweep. evaluate, "
-            "export, predict, generate and report need no other flag to find a run. With --runs: where the report "
-            "goes, by default runs/report.",
+            "Run directory; default: runs/EXPERIMENT/DATA, for a sweep runs/EXPERIMENT/DATA-sweep. evaluate, export, "
+            "predict, generate and report need no other flag to find a run. With --runs: output directory of the "
+            "report; default: runs/report.",
         ),
-        Flag("data_dir", path, "DIR", "TFDS folder; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
+        Flag("data_dir", path, "DIR", "TFDS directory; default: $TFDS_DATA_DIR, else ~/tensorflow_datasets."),
         _choice(
             "data",
             Choice("auto", *DATA),
-            "auto: the paper's data set if it is prepared, else the embedded sample, and a banner says so.",
+            "auto: the paper's data set if it is prepared, else the embedded sample, with a warning.",
             "auto",
         ),
         Flag("download", switch, "", "Allow TFDS to download the data set.", False),
     ),
-    "On which devices": (
+    "Devices": (
         _choice(
             "strategy",
             Choice("auto", "one_device", "mirrored", "multi_worker", "tpu"),
-            "How they work together; auto: as many as there are.",
+            "How the devices work together; auto: use all of them.",
             "auto",
         ),
         _choice("cluster", Choice("tf_config", "slurm", "tpu"), "How the machines of a cluster find each other."),
-        Flag("devices", devices, "LIST", "gpu:0,gpu:1, or cpu*2 for two logical CPU devices; by default all."),
+        Flag("devices", devices, "LIST", "gpu:0,gpu:1, or cpu*2 for two logical CPU devices; default: all."),
         _choice(
             "precision",
             Choice("auto", "float32", "mixed_bfloat16", "mixed_float16"),
-            "auto: what the device computes fast.",
+            "auto: the fastest type that the device supports.",
             "auto",
         ),
         _choice("jit_compile", Choice("auto", "on", "off"), "XLA; auto: on GPUs and TPUs.", "auto"),
     ),
-    "Repeatable to the bit": (
-        Flag("seed", seed, "N", "Weights, order of examples, augmentation and generated text follow from it.", 0),
-        Flag("deterministic", switch, "", "Only kernels that give the same result every time; slower.", False),
+    "Reproducibility": (
+        Flag("seed", seed, "N", "Seed of weights, example order, augmentation and generated text.", 0),
+        Flag("deterministic", switch, "", "Use only deterministic kernels; slower.", False),
     ),
     "For one mode": (
-        _choice("split", Choice("validation", "test", "train"), "evaluate: on which split.", "test"),
-        Flag("ensemble", paths, "DIR,DIR", "evaluate: the mean of these runs' class probabilities."),
-        Flag("runs", paths, "GLOB,GLOB", "report: on all runs in these folders, such as 'runs/*_cifar10/*', quoted."),
+        _choice("split", Choice("validation", "test", "train"), "evaluate: the split to use.", "test"),
+        Flag("ensemble", paths, "DIR,DIR", "evaluate: average the class probabilities of these runs."),
+        Flag("runs", paths, "GLOB,GLOB", "report: all runs in these folders, such as 'runs/*_cifar10/*', quoted."),
         Flag("images", text, "GLOB", "predict: image files, such as 'photos/*.jpg', quoted."),
         Flag(
             "prompt",
             str,
             "TEXT",
-            "generate: what the text begins with, by default a newline; or the lines to translate. - reads stdin.",
+            "generate: start of the text (default: a newline), or the lines to translate. - reads stdin.",
             "",
         ),
         Flag(
             "length",
             count,
             "N",
-            "generate: how many bytes (of a model of words: words) a language model writes; it alone also takes the "
-            "next three.",
+            "generate: number of bytes (for a word-level model: words) to write. This flag and the next three apply to "
+            "language models only.",
             1000,
         ),
-        Flag("temperature", positive, "T", "generate: divides the logits; below 1 the text is safer.", 1.0),
-        Flag("top_k", count, "N", "generate: draw from the N likeliest symbols alone; by default from all."),
-        Flag(
-            "top_p", share, "P", "generate: draw from the likeliest symbols alone that together have this share.", 0.98
-        ),
+        Flag("temperature", positive, "T", "generate: divides the logits; below 1, text is more predictable.", 1.0),
+        Flag("top_k", count, "N", "generate: sample from the N most likely symbols; default: from all."),
+        Flag("top_p", share, "P", "generate: sample from the most likely symbols whose probabilities sum to P.", 0.98),
         Flag(
             "json",
             switch,
             "",
-            "describe, evaluate, benchmark, sweep, --list_experiments: a JSON object on stdout.",
+            "describe, evaluate, benchmark, sweep, --list_experiments: print a JSON object on stdout.",
             False,
         ),
         Flag(
             "export",
             switch,
             "",
-            "train: the SavedModel at the end; --noexport leaves it to --mode=export. Trials of a sweep have none "
-            "unless it is given.",
+            "train: write a SavedModel at the end; --noexport leaves that to --mode=export. Trials of a sweep "
+            "write one only if --export is given.",
             True,
         ),
         Flag("profile", step_range, "FROM,TO", "train: profile these steps for TensorBoard, such as 100,110."),
@@ -280,29 +278,29 @@ FLAGS = {
             "grid",
             text,
             "PATH=V,V,V",
-            "Values of a field of the recipe, in place of the experiment's own or besides its other fields; "
-            "repeatable. A field that is a list itself has semicolons between its values.",
+            "Values of a recipe field; replaces the experiment's values of this field or adds a field to its grid; "
+            "repeatable. For a field that is itself a list, separate the values with semicolons.",
             (),
             is_repeated=True,
         ),
-        Flag("seeds", seeds, "0,1,2", "Every point of the grid with each of these; by default the experiment's."),
-        Flag("parallel", count, "N", "So many trials at once; by default one a GPU, or one a core."),
-        Flag("trials_per_gpu", count, "N", "So many small trials at once on each GPU; by default one."),
+        Flag("seeds", seeds, "0,1,2", "Seeds to run at every grid point; default: the experiment's."),
+        Flag("parallel", count, "N", "Number of trials to run at once; default: one per GPU, else one per core."),
+        Flag("trials_per_gpu", count, "N", "Number of trials to run at once on each GPU; default: one."),
         Flag(
             "sweep_shard",
             part,
             "PART/PARTS",
-            "Only this part of the trials, from 1/N to N/N, for job arrays; all parts write one folder.",
+            "Run only this part of the trials, from 1/N to N/N, for job arrays; all parts share one folder.",
         ),
         _choice(
             "sweep_runner", Choice("local", "ray"), "This machine, or a Ray cluster that shares the folder.", "local"
         ),
         Flag(
-            "ray_address", text, "ADDRESS", "Of the cluster's head, such as 10.0.0.1:6379; by default as Ray finds it."
+            "ray_address", text, "ADDRESS", "Address of the Ray head, such as 10.0.0.1:6379; default: Ray's own lookup."
         ),
     ),
-    "On the screen": (
-        Flag("quiet", switch, "", "Warnings, errors and results only.", False),
+    "Output": (
+        Flag("quiet", switch, "", "Print only warnings, errors and results.", False),
         Flag("verbosity", verbosity, "N", "absl's levels: -1 warnings, 0 info, 1 debug.", -1, short="v"),
     ),
 }
@@ -322,7 +320,7 @@ def every_flag() -> dict[str, Flag]:
 
 
 def absl_values() -> absl_flags.FlagValues:
-    """Returns the table as absl flags, not parsed yet; a flag that is not given has the value None."""
+    """Returns the table as unparsed absl flags; a flag that is not given has the value None."""
     values = absl_flags.FlagValues()
     values.set_gnu_getopt(True)
     for flag in every_flag().values():
@@ -334,7 +332,7 @@ def absl_values() -> absl_flags.FlagValues:
 
 
 class _Parser(absl_flags.ArgumentParser):
-    """What absl wants around a function that reads a value."""
+    """Adapts a reader function to absl."""
 
     def __init__(self, read: Callable[[str], Any]):
         self.parse = read
@@ -347,7 +345,7 @@ def help_text() -> str:
         lines += ["", title]
         for flag in group:
             lines += _described(flag)
-    lines += ["", "Exit status: 0 done; 2 a mistake of the user; 75 stopped, saved, can go on; 1 anything else."]
+    lines += ["", "Exit status: 0 done; 2 user error; 75 interrupted and saved, rerun to resume; 1 any other error."]
     return "\n".join(lines)
 
 

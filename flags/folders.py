@@ -1,4 +1,4 @@
-"""Where runs are by default, and what their `config.json` says: the one reader of it."""
+"""Default run directories, and the only reader of a run's `config.json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from flags import flag_table, overrides
 from flags.errors import UserError
 
-# Fields that recipes had before kinds of problems had only fields of their own -> what they did nothing at.
+# Fields that older recipes had for every task -> the value with which the field has no effect.
 RETIRED = {
     "train.label_smoothing": 0.0,
     "train.micro_batches": 1,
@@ -26,15 +26,15 @@ def default_folder(experiment: str, data: str) -> pathlib.Path:
 
 
 def is_sweep(folder: pathlib.Path) -> bool:
-    """Whether the runs of a sweep are in a folder, each in one of its own."""
+    """Whether the folder holds a sweep."""
     return (folder / "sweep.json").is_file()
 
 
 def read_config(folder: pathlib.Path) -> dict[str, Any] | None:
-    """What a run's `config.json` says; None if there is none.
+    """Reads a run's `config.json`; None if it does not exist.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     path = folder / "config.json"
     try:
@@ -42,16 +42,16 @@ def read_config(folder: pathlib.Path) -> dict[str, Any] | None:
         kinds = {"experiment": str, "overrides": list, "seed": int, "recipe": dict}
         wrong = [name for name, kind in kinds.items() if not isinstance(config[name], kind)]
         if wrong or config["data"] not in flag_table.DATA or not all(isinstance(x, str) for x in config["overrides"]):
-            raise ValueError(f"its {', '.join(wrong) or 'data or overrides'} cannot be right")
+            raise ValueError(f"invalid {', '.join(wrong) or 'data or overrides'}")
         return config
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the config of a run ({error!r}). Name another --model_dir.") from None
+        raise UserError(f"{path}: not the config.json of a run ({error!r}). Give another --model_dir.") from None
 
 
 def find_run(given: Mapping[str, Any], mode: str) -> pathlib.Path | None:
-    """The folder of the finished run that is meant; None if there is none, but the experiment is known."""
+    """The folder of the finished run that the flags name; None if only the experiment is known."""
     if "model_dir" in given:
         folders = [pathlib.Path(given["model_dir"])]
     elif "experiment" in given:
@@ -62,14 +62,14 @@ def find_run(given: Mapping[str, Any], mode: str) -> pathlib.Path | None:
     found = [folder for folder in folders if (folder / "config.json").is_file()]
     if len(found) > 1:
         names = " or ".join(f"--model_dir={folder}" for folder in found)
-        raise UserError(f"--mode={mode}: {given['experiment']} has {len(found)} runs. Name one: {names}.")
+        raise UserError(f"--mode={mode}: {given['experiment']} has {len(found)} runs. Choose one with {names}.")
     if not found and "experiment" not in given:
-        raise UserError(f"--model_dir={folders[0]}: no run is there (no config.json). Name the folder of a run.")
+        raise UserError(f"--model_dir={folders[0]}: contains no run (no config.json). Give the folder of a run.")
     return found[0] if found else None
 
 
 def with_run(given: Mapping[str, Any], mode: str) -> dict[str, Any]:
-    """Adds what the finished run's `config.json` says to what was given; --set comes after the run's own."""
+    """Completes the given flags from the finished run's `config.json`; --set is applied after the run's own."""
     folder = find_run(given, mode)
     if folder is None:
         return dict(given)
@@ -78,7 +78,7 @@ def with_run(given: Mapping[str, Any], mode: str) -> dict[str, Any]:
         if given.get(name, config[name]) not in (config[name], "auto"):
             raise UserError(
                 f"--{name}={given[name]}: the run in {folder} has --{name}={config[name]}. "
-                f"Leave --{name} out, or name another --model_dir."
+                f"Remove --{name}, or give another --model_dir."
             )
     settings = {"experiment": config["experiment"], "data": config["data"], "model_dir": str(folder)}
     overridden = [*config["overrides"], *given.get("set", ())]
@@ -88,15 +88,15 @@ def with_run(given: Mapping[str, Any], mode: str) -> dict[str, Any]:
 def differences(
     config: Mapping[str, Any], settings: Mapping[str, Any], recipe: Mapping[str, Any], own: Mapping[str, Any]
 ) -> list[str]:
-    """A line for everything in which a run differs from the one that a `config.json` describes.
+    """One line for each difference between a run and the one described by a `config.json`.
 
-    A file of an older version still compares: fields that are gone count only where they did something, and fields that
-    are new have the experiment's own values.
+    Files of older versions can be compared: a removed field counts only where it had an effect, and a new field has the
+    experiment's own value.
 
     Args:
-        settings: besides the recipe, what decides a run's numbers: data, seed, precision.
-        recipe: the new run's, flat.
-        own: the experiment's, flat, before --set.
+        settings: the settings besides the recipe that affect a run's numbers: data, seed, precision.
+        recipe: the new run's recipe, flattened.
+        own: the experiment's recipe before --set, flattened.
     """
     compared = {name: value for name, value in settings.items() if name != "overrides"}  # they show in the recipe
     before = {path: value for path, value in config["recipe"].items() if _counts(path, value, recipe)}

@@ -1,4 +1,4 @@
-"""The answer to `--list_experiments`: every experiment with the row of the paper that it reproduces."""
+"""Output of `--list_experiments`: every experiment with the row of the paper that it reproduces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flags.recipe import Experiment
 
 
 def as_text() -> str:
-    """Returns a table per paper: name, row, the paper's headline metric, summary."""
+    """Returns one table per paper: name, row, the paper's headline metric, summary."""
     return "\n\n".join(f"{citation}\n{_table(group)}" for citation, group in catalog.by_paper().items())
 
 

@@ -1,4 +1,4 @@
-"""Every metric: what it is called, how it is written, and which way is better. One record each."""
+"""The registry of metrics: one record each with name, label, format, and direction."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: in metrics.jsonl, results.json and `Paper.numbers`.
-        label: in tables and figures.
-        unit: behind the label, such as "nats"; empty: none.
-        digits: behind the decimal point, of a percentage if it `percent`.
-        percent: it is stored as a fraction in 0..1 and written in percent.
-        larger_is_better: which way is better.
+        name: key in metrics.jsonl, results.json and `Paper.numbers`.
+        label: name in tables and figures.
+        unit: printed after the label, such as "nats"; empty: none.
+        digits: decimal places, of the percentage if `percent`.
+        percent: whether the value is stored as a fraction in 0..1 and printed in percent.
+        larger_is_better: whether a larger value is better.
     """
 
     name: str
@@ -41,17 +41,17 @@ METRICS: dict[str, Metric] = {}  # in the order in which they are printed
 
 
 def register(metric: Metric) -> None:
-    """Makes a metric known."""
+    """Registers a metric."""
     if metric.name in METRICS:
         raise ValueError(f"metric: {metric.name!r} is registered already")
     METRICS[metric.name] = metric
 
 
 def get(name: str) -> Metric:
-    """The record of a metric.
+    """Returns the record of a metric.
 
     Raises:
-        UserError: there is none.
+        UserError: the metric is not registered.
     """
     if name not in METRICS:
         raise UserError(f"metric {name!r} is not registered. Metrics: {', '.join(METRICS)}.")

@@ -1,4 +1,4 @@
-"""The optimizers of the papers, by the names that `--set=optimizer=NAME` takes."""
+"""The papers' optimizers. `--set=optimizer=NAME` selects one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer(Group):
-    """What all optimizers have: weight decay, which is the coupled L2 of the papers unless a subclass says otherwise.
+    """Base class of all optimizers, with weight decay: the papers' coupled L2 unless a subclass says otherwise.
 
-    By it the loss gains `l2` * sum(w^2) / 2. `decayed` are the weights of that sum: kernels of convolutions and dense
-    layers; every trainable weight outside batch norm; or all.
+    Coupled L2 adds `l2` * sum(w^2) / 2 to the loss. `decayed` selects the weights of that sum: kernels of convolutions
+    and dense layers; every trainable weight outside batch norm; or all.
     """
 
     group: ClassVar[str] = "optimizer"
-    kind: ClassVar[str]  # the name that `--set=optimizer=` takes
+    kind: ClassVar[str]  # the name in `--set=optimizer=NAME`
 
     weight_decay: NotNegative = 0.0
     decayed: Literal["kernels", "outside_batch_norm", "all"] = "outside_batch_norm"
@@ -33,16 +33,16 @@ class Optimizer(Group):
         return self.weight_decay
 
     def check(self, experiment: Experiment) -> None:
-        """Raises UserError where the optimizer does not go with the rest of the recipe."""
+        """Raises UserError if the optimizer does not fit the rest of the recipe."""
         require(
             not tasks.get(experiment.task).is_closed_form,
-            f"optimizer={self.kind}: {experiment.name} solves for its weights and takes no steps. Leave it out.",
+            f"optimizer={self.kind}: {experiment.name} solves for its weights in closed form. Remove this setting.",
         )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RMSProp(Optimizer):
-    """RMSProp as TensorFlow 1 has it: mean square starts at 1, epsilon inside the root, momentum on lr-scaled steps.
+    """TensorFlow 1's RMSProp: mean square starts at 1, epsilon inside the root, momentum on lr-scaled steps.
 
     Defaults are those of EfficientNet (Tan & Le 2019, section 5.2, and the authors' code).
     """
@@ -79,7 +79,7 @@ class LayerwiseSGD(Optimizer):
         super().__post_init__()
         require(
             len(self.factors) > 0 and min(self.factors, default=0) > 0,
-            f"optimizer.factors={self.factors}: takes positive numbers, one for each layer",
+            f"optimizer.factors={self.factors}: takes positive numbers, one per layer",
         )
 
 
@@ -96,10 +96,10 @@ class Adam(Optimizer):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Lamb(Optimizer):
-    """LAMB with a least trust (SHA-RNN, section 6.3): moments without bias correction, decay inside the update.
+    """LAMB with a minimum trust ratio (SHA-RNN, section 6.3): no bias correction, weight decay inside the update.
 
-    The update of a tensor, u = m / (sqrt(v) + epsilon) + weight_decay * w, is multiplied by the rate and by its trust
-    ratio, min(|w|, max_weight_norm) / |u|, or `min_trust` where that is larger. Defaults are the author's code's.
+    A tensor's update, u = m / (sqrt(v) + epsilon) + weight_decay * w, is multiplied by the learning rate and by the
+    trust ratio max(min_trust, min(|w|, max_weight_norm) / |u|). Defaults are those of the author's code.
     """
 
     kind: ClassVar[str] = "lamb"
@@ -118,9 +118,9 @@ class Lamb(Optimizer):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LeastSquares(Optimizer):
-    """No optimizer: the linear head on fixed features is solved for, in float64.
+    """No optimizer: the linear head on fixed features is solved in closed form, in float64.
 
-    The solution is that of least norm; with `weight_decay` l > 0 that of |y - Xw|^2 + l |w|^2.
+    The solution is the minimum-norm one; with `weight_decay` l > 0 it minimises |y - Xw|^2 + l |w|^2.
     """
 
     kind: ClassVar[str] = "closed_form"
@@ -128,14 +128,14 @@ class LeastSquares(Optimizer):
     def check(self, experiment: Experiment) -> None:
         require(
             tasks.get(experiment.task).is_closed_form,
-            f"optimizer={self.kind}: {experiment.name} is trained step by step. Choose another.",
+            f"optimizer={self.kind}: {experiment.name} is trained step by step. Choose another optimizer.",
         )
         for field, value in (("crop", "none"), ("flip", False)):
             given = getattr(experiment.data, field, value)
             require(
                 given == value,
-                f"data.{field}={str(given).lower()}: the head is solved for in one step, on images as they are. "
-                f"Leave it at {str(value).lower()}.",
+                f"data.{field}={str(given).lower()}: the head is solved in one step, on images without augmentation. "
+                f"Set {str(value).lower()}.",
             )
 
 

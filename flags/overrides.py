@@ -1,7 +1,7 @@
-"""Fields of a recipe by their path: `--set=train.global_batch=64`, the sample variants, differences of two runs.
+"""Recipe fields by path: `--set=train.global_batch=64`, the sample variants, differences between two runs.
 
-A path is `group.field`. What a field takes is read from its annotation in the group's dataclass. The kinds of optimizer
-and schedule have the paths `optimizer` and `schedule`; a new kind brings its own fields with it.
+A path is `group.field`. The field's annotation in the group's dataclass defines the allowed values. The paths
+`optimizer` and `schedule` select the kind; each kind has its own fields.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from flags.schedules import SCHEDULES
 
 EXCLUSIVE = {"train.epochs": "train.steps", "train.steps": "train.epochs"}  # setting one clears the other
 KINDS = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
-CARRIED = ("weight_decay", "decayed", "lr", "warmup_steps")  # fields that mean the same in all kinds that have them
-NO_GROUPS = ("paper", "sweep", "sample_sweep")  # dataclasses that are no part of what a run trains
+CARRIED = ("weight_decay", "decayed", "lr", "warmup_steps")  # fields with the same meaning in every kind that has them
+NO_GROUPS = ("paper", "sweep", "sample_sweep")  # dataclasses that do not affect training
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def parse(texts: Iterable[str], experiment: Experiment) -> dict[str, Any]:
-    """Turns texts "path=value" into typed values by path, checked against the fields of `experiment`.
+    """Parses texts "path=value" into typed values by path, checked against the fields of `experiment`.
 
-    A path given twice takes its last value, and of `train.steps` and `train.epochs` the last one holds: what a script
-    sets can be changed at the end of its command line.
+    The last value of a path wins, and the last of `train.steps` and `train.epochs` clears the other, so appending to a
+    script's command line overrides it.
 
     Raises:
-        UserError: no such field (the nearest are named), a field that cannot be set, or a value of the wrong type.
+        UserError: an unknown field (similar ones are suggested), a field that cannot be set, or an invalid value.
     """
     values = {}
     split = [(f"--set={text}", *(part.strip() for part in text.partition("="))) for text in texts]
@@ -48,7 +48,7 @@ def parse(texts: Iterable[str], experiment: Experiment) -> dict[str, Any]:
         if not equals:
             raise UserError(f"{flag}: a value is missing. Write --set={path}=..., {_allowed(kind)}.")
         if not _is_settable(kind):
-            raise UserError(f"{flag}: this field cannot be set from the command line, only in the recipe (flags/).")
+            raise UserError(f"{flag}: this field cannot be set on the command line, only in the recipe (flags/).")
         try:
             values[path] = _read(value, kind)
         except ValueError:
@@ -61,11 +61,11 @@ def parse(texts: Iterable[str], experiment: Experiment) -> dict[str, Any]:
 def apply(experiment: Experiment, assignments: Iterable[tuple[str, Any]]) -> Experiment:
     """Returns `experiment` with the fields at the given paths replaced by typed values.
 
-    All fields of a group change at once, so they are checked together. `train.steps` alone clears `train.epochs`, and
-    the other way round.
+    All fields of a group change at once, so they are checked together. Setting `train.steps` clears `train.epochs`, and
+    vice versa.
 
     Raises:
-        UserError: no such field, or a value that the field or its group refuses.
+        UserError: an unknown field, or a value that the field or its group rejects.
     """
     values = dict(assignments)
     for given, other in EXCLUSIVE.items():
@@ -83,7 +83,7 @@ def apply(experiment: Experiment, assignments: Iterable[tuple[str, Any]]) -> Exp
         group, _, field = path.partition(".")
         changes.setdefault(group, {})[field] = value
     groups = {}
-    # The schedule comes last: its rate may follow the batch.
+    # The schedule comes last: its rate may depend on the batch size.
     for group, kind in sorted(classes.items(), key=lambda item: item[0] == "schedule"):
         old, fields = getattr(experiment, group), changes.get(group, {})
         if type(old) is not kind:
@@ -94,10 +94,10 @@ def apply(experiment: Experiment, assignments: Iterable[tuple[str, Any]]) -> Exp
 
 
 def _of_kind(kind: type, old: Any, fields: dict[str, Any], experiment: Experiment, groups: dict[str, Any]) -> Any:
-    """A group of another kind: with the given fields, those that mean the same in both kinds, and the kind's defaults.
+    """Builds a group of another kind from the given fields, the fields both kinds share, and the kind's defaults.
 
     Raises:
-        UserError: a field without a default is not given.
+        UserError: a field without a default is missing.
     """
     hints = typing.get_type_hints(kind)
     carried = {name: getattr(old, name) for name in CARRIED if name in hints and hasattr(old, name)}
@@ -112,7 +112,7 @@ def _of_kind(kind: type, old: Any, fields: dict[str, Any], experiment: Experimen
     ]
     if missing:
         needed = " ".join(f"--set={kind.group}.{name}=..." for name in missing)
-        raise UserError(f"{kind.group}={kind.kind}: this kind needs more. Give {needed} too.")
+        raise UserError(f"{kind.group}={kind.kind}: required fields are missing. Add {needed}.")
     return kind(**given)
 
 
@@ -124,7 +124,7 @@ def _class_of(group: str, name: str, given: str) -> type:
 
 
 def flatten(experiment: Experiment) -> dict[str, Any]:
-    """Returns name, task and every field of every group by path: all that decides a run's numbers, ready for JSON."""
+    """Returns name, task and every field of every group by path, as JSON values: all that determines the results."""
     flat = {"name": experiment.name, "task": experiment.task}
     classes = _classes(experiment)
     flat |= {group: classes[group].kind for group in KINDS if group in classes}
@@ -135,7 +135,7 @@ def flatten(experiment: Experiment) -> dict[str, Any]:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Returns a line for each field that differs between two flat recipes: "train.global_batch: 64 -> 128"."""
+    """Returns one line per field that differs between two flat recipes: "train.global_batch: 64 -> 128"."""
     lines = []
     for path in dict.fromkeys((*old, *new)):
         before, after = (_plain(flat[path]) if path in flat else ABSENT for flat in (old, new))
@@ -148,7 +148,7 @@ ABSENT = object()
 
 
 def show(value: Any) -> str:
-    """Writes a field's value as `--set` takes it."""
+    """Formats a field's value in the syntax of `--set`."""
     if value is ABSENT:
         return "(no such field)"
     if value is None or isinstance(value, bool):
@@ -174,7 +174,7 @@ def _classes(experiment: Experiment) -> dict[str, type]:
 
 
 def _fields(classes: Mapping[str, type]) -> dict[str, Any]:
-    """Path -> annotation of every field of every group, those of subclasses included."""
+    """Path -> annotation of every field of every group, including those of subclasses."""
     fields = {}
     for group, kind in classes.items():
         hints = typing.get_type_hints(kind)
@@ -183,7 +183,7 @@ def _fields(classes: Mapping[str, type]) -> dict[str, Any]:
 
 
 def _kind(experiment: Experiment, classes: Mapping[str, type], path: str, given: str) -> Any:
-    """The annotation of the field at `path`; `given` is what an error message begins with."""
+    """The annotation of the field at `path`; error messages begin with `given`."""
     fields = _fields(classes)
     if path in fields:
         return fields[path]
@@ -191,13 +191,9 @@ def _kind(experiment: Experiment, classes: Mapping[str, type], path: str, given:
     inside = ", ".join(name.partition(".")[2] for name in fields if name.startswith(f"{group}."))
     if path in classes:
         kinds = f" --set={path}=KIND chooses another kind: {', '.join(KINDS[path])}." if path in KINDS else ""
-        raise UserError(
-            f"{given}: {path} is a group of fields. Set one of them, --set={path}.FIELD=...: {inside}.{kinds}"
-        )
+        raise UserError(f"{given}: {path} is a group of fields. Set one with --set={path}.FIELD=...: {inside}.{kinds}")
     if group not in classes and group in (field.name for field in dataclasses.fields(experiment)):
-        raise UserError(
-            f"{given}: {group} says what the experiment is and cannot be set. Groups: {', '.join(classes)}."
-        )
+        raise UserError(f"{given}: {group} identifies the experiment and cannot be set. Groups: {', '.join(classes)}.")
     rest = f"Fields of {group}: {inside}." if group in classes else f"Groups: {', '.join(classes)}."
     raise UserError(f"{given}: no such field. {near(path, fields)}{rest}")
 
@@ -208,7 +204,7 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 
 
 def _choices(kind: Any) -> list[str]:
-    """What the Literal in `kind` allows; empty without one."""
+    """The values that the Literal in `kind` allows; empty if it has none."""
     literals = [part for part in _alternatives(kind) if typing.get_origin(part) is typing.Literal]
     return [str(choice) for part in literals for choice in typing.get_args(part)]
 
@@ -220,7 +216,7 @@ def _is_settable(kind: Any) -> bool:
 
 
 def _read(text: str, kind: Any) -> Any:
-    """Turns text into a value of `kind`; ValueError if it is none."""
+    """Parses text as a value of `kind`; raises ValueError if it is not one."""
     parts = _alternatives(kind)
     if type(None) in parts and text.lower() == "none":
         return None
@@ -250,7 +246,7 @@ def _read_part(text: str, part: Any) -> Any:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a Python value is of `kind`; a whole number is also a number, True is neither."""
+    """Whether a Python value has type `kind`; an int is also a float, a bool is neither."""
     if len(_alternatives(kind)) > 1:
         return any(_fits(value, part) for part in _alternatives(kind))
     if _choices(kind):
@@ -264,16 +260,16 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _allowed(kind: Any) -> str:
-    """Says in words what a field takes."""
+    """Describes the values that a field takes."""
     words = {
         bool: "true or false",
         int: "a whole number, such as 64",
         float: "a number, such as 0.1 or 1e-3",
-        str: "a text that is not empty",
+        str: "a non-empty text",
         type(None): "none",
-        tuple[float, ...]: "numbers with commas between them, such as 0.5,0.5,0.5, or none",
-        tuple[str, ...]: "names with commas between them, or none",
-        tuple[int, ...]: "whole numbers with commas between them, such as 1,2,3, or none",
+        tuple[float, ...]: "comma-separated numbers, such as 0.5,0.5,0.5, or none",
+        tuple[str, ...]: "comma-separated names, or none",
+        tuple[int, ...]: "comma-separated whole numbers, such as 1,2,3, or none",
     }
     parts = [
         f"one of {', '.join(_choices(part))}" if _choices(part) else words.get(part, str(part))

@@ -1,4 +1,4 @@
-"""Bounds of a recipe's fields, declared with the field and checked once.
+"""Bounds of recipe fields, declared as annotations and checked on construction.
 
 global_batch: Count
 clip_norm: Positive | None = None
@@ -17,7 +17,7 @@ from flags.errors import require
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, each of which belongs to the range unless it is `open`."""
+    """Numbers from `low` to `high`; each end is included unless it is open."""
 
     text: str  # completes "must ..."
     low: float = float("-inf")
@@ -43,13 +43,13 @@ Rate = Annotated[float, Range("lie in (0, 1]", low=0, high=1, low_open=True)]
 
 
 class Group:
-    """One group of a recipe's fields: a frozen dataclass whose declared bounds hold.
+    """One group of a recipe's fields: a frozen dataclass that checks the declared bounds.
 
     Raises:
         UserError: a value is out of bounds.
     """
 
-    group: ClassVar[str]  # its name in paths such as "train.steps"
+    group: ClassVar[str]  # its name in paths, such as "train" in "train.steps"
 
     def __post_init__(self) -> None:
         for field, (bounds, is_optional) in _bounds(type(self)).items():
@@ -60,7 +60,7 @@ class Group:
 
 @functools.cache
 def _bounds(kind: type) -> dict[str, tuple[Range, bool]]:
-    """The range of every field that has one, and whether the field may be none."""
+    """The range of every bounded field, and whether the field may be none."""
     hints = typing.get_type_hints(kind, include_extras=True)
     found = {field.name: _range(hints[field.name]) for field in dataclasses.fields(kind)}
     return {name: bounds for name, bounds in found.items() if bounds is not None}

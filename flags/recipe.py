@@ -1,8 +1,7 @@
-"""What an experiment is made of: frozen dataclasses whose fields are the rows of a paper's table.
+"""The parts of an experiment: frozen dataclasses that hold everything a result depends on.
 
-Everything that changes a result stands here; everything that does not (folders, devices, logging to the
-screen) is a flag (`flags/run.py`). A paper's module (`flags/papers/`) fills these in, and `--set=path=value` replaces
-any field. Nothing here imports TensorFlow.
+Settings that do not change a result (folders, devices, logging) are flags instead (`flags/run.py`). A paper's module
+(`flags/papers/`) fills in the fields, and `--set=path=value` replaces any of them. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from flags.training import Train
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Paper:
-    """Where an experiment comes from and the numbers printed there.
+    """The source of an experiment and the numbers it reports.
 
-    Accuracies are fractions in 0..1, `bpc` is in bits per byte. `numbers` is empty where the paper has none.
+    Accuracies are fractions in 0..1, `bpc` is in bits per byte. `numbers` is empty if the paper reports none.
     """
 
     citation: str
@@ -35,29 +34,29 @@ class Paper:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Model(Group):
-    """A network of `tf_models`. A subclass adds the options that its builder takes, under the same names."""
+    """A network of `tf_models`. Subclasses add the options of its builder, under the same names."""
 
     group: ClassVar[str] = "model"
 
     name: str  # one of tf_models.list_models()
 
     def options(self) -> dict[str, Any]:
-        """The keyword arguments of `tf_models.build_model`, without those that the data set decides."""
+        """The keyword arguments of `tf_models.build_model`, except those that depend on the data set."""
         names = [field.name for field in dataclasses.fields(self) if field.name not in ("name", "resolution")]
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Init(Group):
-    """What weights a run starts from.
+    """The weights a run starts from.
 
-    `skip` and `frozen` are names of layers, or patterns such as `stage1_*`: layers that keep their own initial weights,
+    `skip` and `frozen` are layer names or patterns such as `stage1_*`: layers that keep their random initial weights,
     and layers that are not trained.
     """
 
     group: ClassVar[str] = "init"
 
-    path: str | None = None  # a weight file; none: random weights. --init_from is short for it
+    path: str | None = None  # a weight file (also set by --init_from); none: random weights
     skip: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
 
@@ -65,18 +64,18 @@ class Init(Group):
         super().__post_init__()
         require(
             self.path is not None or not self.skip,
-            f"init.skip={','.join(self.skip)}: there are no weights to skip layers of. Give init.path.",
+            f"init.skip={','.join(self.skip)}: init.skip needs weights to load. Set init.path.",
         )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """One row of a paper's table, complete.
+    """The complete recipe for one row of a paper's table.
 
-    `deviations` lists where the recipe leaves the paper or its code, why, and what that should change. `sample` holds
-    the fields (by path) that change when the experiment runs on the embedded sample, and `sample_deviations` says why;
-    `synthetic` does the same for `--data=synthetic`. `flags.catalog.variant` applies them. `sweep` holds the trials of
-    the figure that the experiment is one point of, `sample_sweep` those on the embedded sample.
+    `deviations` lists where the recipe departs from the paper or its code, why, and the expected effect. `sample` maps
+    field paths to the values used on the embedded sample, and `sample_deviations` explains them; `synthetic` does the
+    same for `--data=synthetic`. `flags.catalog.variant` applies them. `sweep` holds the trials of the figure to which
+    the experiment belongs, `sample_sweep` those on the embedded sample.
     """
 
     name: str
@@ -86,7 +85,7 @@ class Experiment:
     model: Model
     data: Data
     optimizer: Optimizer
-    schedule: Schedule | None  # none: nothing is trained step by step
+    schedule: Schedule | None  # none: solved in closed form
     train: Train
     init: Init = Init()
     deviations: tuple[str, ...] = ()
@@ -106,7 +105,7 @@ class Experiment:
 
     @property
     def rate(self) -> Schedule | None:
-        """The schedule, with the rate that follows from the model's width where it names none."""
+        """The schedule, with the rate derived from the model's width if it gives none."""
         if isinstance(self.schedule, WarmUpInverseSquareRoot):
             return self.schedule.of_width(getattr(self.model, "d_model", 1))
         return self.schedule

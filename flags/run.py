@@ -18,13 +18,13 @@ from flags.recipe import Experiment
 from flags.sweep import Sweep
 
 HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
-FINISHED = ("evaluate", "export", "predict", "generate", "report")  # modes that read what a run left in its folder
-REPORT = os.path.join("runs", "report")  # where a report on several runs goes
+FINISHED = ("evaluate", "export", "predict", "generate", "report")  # modes that read a finished run
+REPORT = os.path.join("runs", "report")  # default folder of a report on several runs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """What the user asked for. Fields are the flags of `flags/flag_table.py`; None where nothing was given."""
+    """The parsed command line. Fields are the flags of `flags/flag_table.py`; None where a flag was not given."""
 
     experiment: str | None  # None: `report` on `runs`
     overrides: tuple[str, ...]  # --set, as typed: "train.global_batch=64"
@@ -32,7 +32,7 @@ class Run:
     init_from: str | None
     model_dir: str | None
     data_dir: str | None
-    data: str  # "auto" until the data sets have been looked at
+    data: str  # "auto" until the session has looked for the data sets
     download: bool
     strategy: str
     cluster: str | None
@@ -42,7 +42,7 @@ class Run:
     seed: int
     deterministic: bool
     split: str
-    ensemble: tuple[Run, ...] | None  # the finished runs whose mean is evaluated; this one is as the first of them
+    ensemble: tuple[Run, ...] | None  # the finished runs to average; the other fields are those of the first
     runs: tuple[str, ...] | None  # glob patterns of run folders
     images: str | None
     prompt: str  # "-": read it from stdin
@@ -53,9 +53,9 @@ class Run:
     json: bool
     grid: tuple[str, ...]  # as typed: "model.k=1,2,4"
     seeds: tuple[int, ...] | None
-    parallel: int | None  # how many trials of a sweep at once
+    parallel: int | None  # number of trials to run at once
     trials_per_gpu: int | None
-    sweep_shard: tuple[int, int] | None  # part, counted from 1, and how many parts
+    sweep_shard: tuple[int, int] | None  # part (counted from 1) and number of parts
     sweep_runner: str
     ray_address: str | None
     export: bool  # whether training ends with a SavedModel
@@ -64,10 +64,7 @@ class Run:
     verbosity: int  # absl's levels
 
     def recipe_for(self, data: catalog.Data) -> Experiment:
-        """Returns the experiment's variant for "paper", "sample" or "synthetic" data, with --set applied.
-
-        A variant is resolved once.
-        """
+        """Returns the experiment's variant for "paper", "sample" or "synthetic" data, with --set applied (cached)."""
         if data not in self._recipes:
             self._recipes[data] = resolve(self.experiment, data, self.overrides, self.init_from)
         return self._recipes[data]
@@ -77,16 +74,16 @@ class Run:
         return {}
 
     def folder_for(self, data: catalog.Data) -> pathlib.Path:
-        """Returns the run's folder: --model_dir, or runs/EXPERIMENT/DATA, of a sweep with -sweep at the end."""
+        """Returns the run's folder: --model_dir, or runs/EXPERIMENT/DATA (with -sweep appended for a sweep)."""
         if self.model_dir:
             return pathlib.Path(self.model_dir)
         return folders.default_folder(self.experiment, f"{data}-sweep" if self.mode == "sweep" else data)
 
     def sweep_for(self, data: catalog.Data) -> Sweep | None:
-        """Returns the variant's sweep with --grid and --seeds applied; None if there are none of the three.
+        """Returns the variant's sweep with --grid and --seeds applied; None if all three are absent.
 
         Raises:
-            UserError: a value that its field does not take, or a --set on a field that the sweep goes through.
+            UserError: a value that its field rejects, or a --set on a field that the sweep varies.
         """
         recipe = self.recipe_for(data)
         if recipe.sweep is None and not self.grid and not self.seeds:
@@ -97,11 +94,13 @@ class Run:
         for text in self.overrides:
             path = text.partition("=")[0].strip()
             if path in chosen.paths:
-                raise UserError(f"--set={text}: the sweep goes through {path} itself. Leave it out, or give --grid.")
+                raise UserError(
+                    f"--set={text}: the sweep varies {path}. Remove --set, or replace its values with --grid."
+                )
         return chosen
 
     def arguments(self, **changes: Any) -> list[str]:
-        """Returns the command line of this run, with some fields changed: a flag for each that is not its default."""
+        """Returns the command line of this run with `changes` applied: one flag per field that is not the default."""
         run = dataclasses.replace(self, **changes)
         arguments = []
         for flag in flag_table.every_flag().values():
@@ -112,27 +111,27 @@ class Run:
 
     @classmethod
     def of_folder(cls, folder: str | os.PathLike, mode: str, **flags: Any) -> Run:
-        """Returns the finished run in a folder, as a mode that reads it gets it from the command line.
+        """Returns the finished run in a folder, as if --mode and --model_dir had been given on the command line.
 
         Args:
             flags: further flags, by name.
 
         Raises:
-            UserError: there is no run, or its `config.json` is damaged.
+            UserError: the folder contains no run, or its `config.json` is damaged.
         """
         return _bound({"mode": mode, "model_dir": os.fspath(folder), **flags}, mode)
 
     def with_values(self, values: Mapping[str, Any]) -> Run:
-        """Returns the run of a trial: these fields of the recipe, by path, are replaced too."""
+        """Returns the run of one trial, with these recipe fields (by path) replaced as well."""
         own = (f"{path}={overrides.show(value)}" for path, value in values.items())
         return dataclasses.replace(self, overrides=(*self.overrides, *own))
 
 
 def resolve(name: str, data: catalog.Data, texts: Sequence[str], init_from: str | None = None) -> Experiment:
-    """Returns an experiment's variant with the texts of --set, and the weights of --init_from, applied.
+    """Returns an experiment's variant with --set and --init_from applied.
 
     Raises:
-        UserError: no such experiment, or a value that the recipe refuses.
+        UserError: an unknown experiment, or a value that the recipe rejects.
     """
     experiment = catalog.get(name)
     values = overrides.parse(texts, experiment)
@@ -142,13 +141,13 @@ def resolve(name: str, data: catalog.Data, texts: Sequence[str], init_from: str 
 
 
 def parse(argv: Sequence[str]) -> Run | None:
-    """Turns a command line (with the program's name first) into a run; None if it was answered here.
+    """Parses a command line (program name first) into a run; None after --help or --list_experiments.
 
-    --help and --list_experiments are answered: printed on stdout. The modes that read a finished run take experiment,
-    data, overrides and seed from its folder's `config.json`.
+    --help and --list_experiments print on stdout. Modes that read a finished run take experiment, data, overrides and
+    seed from its `config.json`.
 
     Raises:
-        UserError: a mistake in any flag, an unknown experiment, or a --set that the recipe refuses.
+        UserError: an invalid flag, an unknown experiment, or a --set that the recipe rejects.
     """
     if any(argument in HELP for argument in argv[1:]):
         print(flag_table.help_text())
@@ -167,7 +166,7 @@ def parse(argv: Sequence[str]) -> Run | None:
         return _run({"model_dir": REPORT, **given})
     if given.get("ensemble"):
         if len(given["ensemble"]) == 1:
-            raise UserError(f"--ensemble={given['ensemble'][0]}: names one run. Name two or more, or use --model_dir.")
+            raise UserError(f"--ensemble={given['ensemble'][0]}: names one run. Give two or more, or use --model_dir.")
         members = tuple(_bound({**given, "model_dir": folder, "ensemble": None}, mode) for folder in given["ensemble"])
         _check_ensemble(members)
         return dataclasses.replace(members[0], ensemble=members)
@@ -187,11 +186,11 @@ def _with_init(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bound(given: Mapping[str, Any], mode: str) -> Run:
-    """The run that is meant, with a recipe that holds in every variant it may need."""
+    """The run that the flags describe, with its recipe checked in every variant it may use."""
     if mode in FINISHED and not given.get("init_from"):
         given = folders.with_run(given, mode)
     if "experiment" not in given:
-        raise UserError("--experiment is missing. Name one, such as --experiment=effnet_b0. See --list_experiments.")
+        raise UserError("--experiment is missing. Give one, such as --experiment=effnet_b0. See --list_experiments.")
     run = _run(given)
     _check_task(run, given)
     _check_recipes(run)
@@ -199,7 +198,7 @@ def _bound(given: Mapping[str, Any], mode: str) -> Run:
 
 
 def _given(argv: Sequence[str]) -> dict[str, Any]:
-    """The flags on the command line, by name; what was not given is not there."""
+    """The flags given on the command line, by name."""
     values = flag_table.absl_values()
     try:
         rest = values(list(argv))[1:]
@@ -216,13 +215,13 @@ def _given(argv: Sequence[str]) -> dict[str, Any]:
 
 def _unknown_flag(name: str, argument: str) -> str:
     if "." in name:
-        return f"{argument}: no such flag. A field of the recipe is set with --set={name}=VALUE."
+        return f"{argument}: no such flag. To set a recipe field, write --set={name}=VALUE."
     known = [f"--{flag}" for flag in flag_table.every_flag()]
     return f"--{name}: no such flag. {near(f'--{name}', known)}See --help."
 
 
 def _absl_says(message: str) -> str:
-    """Puts the rest of absl's messages into our form: a missing value, one too many, an unreadable --flagfile."""
+    """Rewrites absl's other messages: a missing value, an unexpected value, an unreadable --flagfile."""
     argument = message.rpartition(" ")[2]
     flag = flag_table.every_flag().get(argument.lstrip("-"))
     if message.startswith("Missing value") and flag:
@@ -234,7 +233,7 @@ def _absl_says(message: str) -> str:
 
 
 def _leftover(word: str) -> str:
-    """What to say of a word that is no flag: most likely, what it was meant to be."""
+    """The message for a word that is not a flag, with the most likely intended flag."""
     name = word.partition("=")[0]
     if word in catalog.names():
         meant = f"Write --experiment={word}."
@@ -250,7 +249,7 @@ def _leftover(word: str) -> str:
 
 
 def _read_grid(texts: Sequence[str], experiment: Experiment) -> dict[str, tuple]:
-    """Turns texts "path=value,value" into typed values by path, checked as those of --set are."""
+    """Parses texts "path=value,value" into typed values by path, checked like those of --set."""
     grid = {}
     for text in texts:
         path, equals, values = (part.strip() for part in text.partition("="))
@@ -269,18 +268,18 @@ def _run(given: Mapping[str, Any]) -> Run:
 
 
 def _check_task(run: Run, given: Mapping[str, Any]) -> None:
-    """A mode fits what the experiment does, and has what it needs."""
+    """Checks that the mode fits the experiment's task, and that its flags are complete."""
     kind = tasks.get(catalog.get(run.experiment).task)
     if run.mode not in (*tasks.EVERY_TASK, *kind.modes):
         raise UserError(f"--mode={run.mode}: {run.experiment} {kind.does}.")
     if run.mode == "predict" and run.images is None:
-        raise UserError("--mode=predict: --images is missing. Name the files: --images='photos/*.jpg', quoted.")
+        raise UserError("--mode=predict: --images is missing. Give the image files, quoted: --images='photos/*.jpg'.")
     for name in kind.unused:
         if name in given:
-            raise UserError(f"--{name} means nothing for {run.experiment}, which {kind.unused_because}.")
+            raise UserError(f"--{name} has no effect for {run.experiment}, which {kind.unused_because}.")
     if run.mode == "generate" and kind.needs_prompt and "prompt" not in given:
         raise UserError(
-            "--mode=generate: --prompt is missing. Give what is to be translated, or --prompt=- for the lines of stdin."
+            "--mode=generate: --prompt is missing. Give the text to translate, or --prompt=- to read lines from stdin."
         )
 
 
@@ -289,13 +288,13 @@ def _check_ensemble(members: Sequence[Run]) -> None:
         kind = tasks.get(catalog.get(run.experiment).task)
         if kind.not_averaged:
             raise UserError(
-                f"--ensemble: the run in {run.model_dir} is {kind.not_averaged}, {run.experiment}; only classifiers of "
-                "images can be averaged. Evaluate it alone, with --model_dir."
+                f"--ensemble: the run in {run.model_dir} is {kind.not_averaged}, {run.experiment}; only image "
+                "classifiers can be averaged. Evaluate it alone with --model_dir."
             )
 
 
 def _check_recipes(run: Run) -> None:
-    """Builds every variant that the run may need, so that a bad --set ends here."""
+    """Builds every variant that the run may use, so that an invalid --set fails early."""
     variants = ("paper", "sample") if run.data == "auto" else (run.data,)
     for data in variants:
         try:
@@ -305,15 +304,15 @@ def _check_recipes(run: Run) -> None:
         except UserError as error:
             if data == variants[0]:
                 raise
-            # Fine on the paper's data: say why it is refused all the same.
+            # Valid for the paper's data: explain why it is rejected anyway.
             raise UserError(
-                f"{error} (in the recipe's sample variant, which runs if the paper's data set is not prepared; "
-                "--data=paper rules that out)"
+                f"{error} (in the recipe's sample variant, used if the paper's data set is not prepared; "
+                "--data=paper avoids it)"
             ) from None
 
 
 def _check_trials(run: Run, data: catalog.Data) -> None:
-    """Builds the recipe of every point of the grid, at both ends of its ladder."""
+    """Builds the recipe of every grid point, at both ends of the ladder."""
     chosen = run.sweep_for(data)
     if chosen is None:
         return

@@ -1,4 +1,4 @@
-"""The learning rate schedules of the papers, by the names that `--set=schedule=NAME` takes."""
+"""The papers' learning rate schedules. `--set=schedule=NAME` selects one."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Schedule(Group):
     """A learning rate over the steps of a run."""
 
     group: ClassVar[str] = "schedule"
-    kind: ClassVar[str]  # the name that `--set=schedule=` takes
+    kind: ClassVar[str]  # the name in `--set=schedule=NAME`
 
     def peak(self, experiment: Experiment) -> float:
-        """The largest rate: what another kind of schedule takes over as its `lr`."""
+        """The largest rate. When --set changes the kind of schedule, it becomes the new `lr`."""
         return self.lr
 
     def check(self, experiment: Experiment) -> None:
-        """Raises UserError where the schedule does not go with the rest of the recipe."""
+        """Raises UserError if the schedule does not fit the rest of the recipe."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Constant(Schedule):
-    """One rate throughout."""
+    """A constant rate."""
 
     kind: ClassVar[str] = "constant"
 
@@ -41,7 +41,7 @@ class Constant(Schedule):
 class Cosine(Schedule):
     """Half a cosine from `lr` to `final_factor` * lr at the run's last step (Loshchilov & Hutter 2017, equation 5).
 
-    Before it a linear warm-up: update s, counted from 1, has lr * s / warmup_steps.
+    It follows a linear warm-up: update s, counted from 1, has lr * s / warmup_steps.
     """
 
     kind: ClassVar[str] = "cosine"
@@ -74,12 +74,12 @@ class Exponential(Schedule):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stepwise(Schedule):
-    """A constant rate that is multiplied by `factor` a few times.
+    """A piecewise constant rate, multiplied by `factor` at each drop.
 
-    That happens after as many updates as `boundaries` say; or, with `drops` "plateau", as often as there are
-    boundaries, each time that `patience` evaluations in a row have not brought the validation top-1 up by
-    `min_improvement` (a fraction). With `warmup_lr` the run begins at that rate instead and stays there until the
-    training error of 100 updates is below `warmup_error`. The rate does not follow the batch.
+    Drops happen after the numbers of updates in `boundaries`. With `drops` "plateau" there are as many drops as
+    boundaries, each after `patience` consecutive evaluations that did not improve the validation top-1 by
+    `min_improvement` (a fraction). With `warmup_lr` the run starts at that rate and keeps it until the training error
+    over 100 updates is below `warmup_error`. The rate does not scale with the batch size.
     """
 
     kind: ClassVar[str] = "stepwise"
@@ -104,13 +104,13 @@ class Stepwise(Schedule):
         watches = self.drops == "plateau" or self.warmup_lr is not None
         require(
             not watches or tasks.get(experiment.task).headline == "top1",
-            "schedule.drops=plateau and schedule.warmup_lr watch the top-1 of images, which there is "
-            "not here. Set schedule.drops=boundaries and schedule.warmup_lr=none.",
+            "schedule.drops=plateau and schedule.warmup_lr monitor top-1 accuracy, which this task does "
+            "not have. Set schedule.drops=boundaries and schedule.warmup_lr=none.",
         )
         validation = experiment.data.validation_split
         require(
             self.drops != "plateau" or validation is not None,
-            f"schedule.drops=plateau watches data.validation_split={validation}: it must be given",
+            f"schedule.drops=plateau monitors data.validation_split={validation}: it must be given",
         )
 
 
@@ -118,9 +118,9 @@ class Stepwise(Schedule):
 class WarmUp(Schedule):
     """A constant rate after a linear warm-up: update s, counted from 1, has lr * min(s, warmup_steps) / warmup_steps.
 
-    With `cooldown_steps` c the factor of `lr` is less by clip((s - c) / c, 0, 1).
-    The last `second_pass_epochs` of `Train.epochs` begin again from the best weights so far, with a new optimizer
-    state, at second_pass_factor * lr, and with s counted anew.
+    With `cooldown_steps` c, clip((s - c) / c, 0, 1) is subtracted from the factor of `lr`.
+    The last `second_pass_epochs` of `Train.epochs` restart from the best weights so far, with a new optimizer state,
+    at second_pass_factor * lr, and with s counted from 1 again.
     """
 
     kind: ClassVar[str] = "warm_up"
@@ -138,26 +138,27 @@ class WarmUp(Schedule):
         given = f"schedule.second_pass_epochs={epochs}"
         require(
             hasattr(experiment.data, "second_pass_length_seed"),
-            f"{given}: only the segments of a text can be passed over a second time. Set {none}.",
+            f"{given}: only language models support a second pass. Set {none}.",
         )
         require(
             train.epochs is not None,
-            f"{given}: they are the last of train.epochs, but train.steps={train.steps} is given. "
-            f"Set {none}, or train.epochs in place of train.steps.",
+            f"{given}: these are the last of train.epochs, but train.steps={train.steps} is given. "
+            f"Set {none}, or train.epochs instead of train.steps.",
         )
         require(
             epochs < train.epochs,
-            f"{given}: they are the last of train.epochs={train.epochs}, and must be fewer. "
+            f"{given}: must be fewer than train.epochs={train.epochs}, of which they are the last. "
             f"Set {none}, or more train.epochs.",
         )
         require(
             experiment.data.holds_out,
-            f"{given}: they begin from the best weights by data.validation_split={experiment.data.validation_split}, "
-            f"which must be given, and not be the test split. Set it, or {none}.",
+            f"{given}: the second pass starts from the best weights on "
+            f"data.validation_split={experiment.data.validation_split}, "
+            f"which must be given and differ from the test split. Set it, or {none}.",
         )
         require(
             experiment.data.second_pass_length_seed is not None,
-            f"{given}: their segments have a seed of their own. Set data.second_pass_length_seed, such as 125, "
+            f"{given}: the second pass needs its own segment seed. Set data.second_pass_length_seed, such as 125, "
             f"or {none}.",
         )
 
@@ -176,7 +177,7 @@ class InverseSquareRoot(Schedule):
 class DynamicDrop(Schedule):
     """A rate that is multiplied by `factor` each time the training loss has not improved for `patience` updates.
 
-    The losses that are compared are means over `window` updates: a single batch's may be the lowest by chance.
+    The loss is averaged over `window` updates, because a single batch may have the lowest loss by chance.
     """
 
     kind: ClassVar[str] = "dynamic_drop"
@@ -190,7 +191,7 @@ class DynamicDrop(Schedule):
         super().__post_init__()
         require(
             self.patience >= self.window,
-            f"schedule.patience={self.patience}: must be schedule.window={self.window} updates or more",
+            f"schedule.patience={self.patience}: must be at least schedule.window={self.window} updates",
         )
 
 
@@ -198,16 +199,16 @@ class DynamicDrop(Schedule):
 class WarmUpInverseSquareRoot(Schedule):
     """Update s, counted from 1, has lr * min(s / w, sqrt(w / s)), w = warmup_steps (Vaswani et al. 2017, 5.3).
 
-    The default warm-up is theirs.
+    The default warm-up is that of the source.
     """
 
     kind: ClassVar[str] = "warm_up_inverse_square_root"
 
-    lr: Positive | None = None  # the largest, at the end of the warm-up; none: 1 / sqrt(model.d_model * w), theirs
+    lr: Positive | None = None  # peak, at the end of the warm-up; none: 1 / sqrt(model.d_model * w), as in the source
     warmup_steps: Count = 4000
 
     def of_width(self, d_model: int) -> WarmUpInverseSquareRoot:
-        """The same with the source's rate for that width in place of none: d_model^-0.5 min(s^-0.5, s w^-1.5)."""
+        """Returns a copy in which lr=none is replaced by the source's rate: d_model^-0.5 min(s^-0.5, s w^-1.5)."""
         return dataclasses.replace(self, lr=(d_model * self.warmup_steps) ** -0.5) if self.lr is None else self
 
     def peak(self, experiment: Experiment) -> float:
@@ -216,7 +217,7 @@ class WarmUpInverseSquareRoot(Schedule):
     def check(self, experiment: Experiment) -> None:
         require(
             self.lr is not None or hasattr(experiment.model, "d_model"),
-            "schedule.lr=none: the rate follows model.d_model, which this model has not. Give a number.",
+            "schedule.lr=none: the rate depends on model.d_model, which this model lacks. Give a number.",
         )
 
 

@@ -1,4 +1,4 @@
-"""How long an experiment trains, how much at once, and how often it reports, evaluates and saves."""
+"""Length of training, batch size, and the intervals of logging, evaluation and checkpoints."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train(Group):
-    """What every kind of problem has. `*_every` count steps.
+    """Training settings of every task. `*_every` count steps.
 
-    `global_batch` counts examples, the lanes of a text, or the subwords that pairs of sentences take. Exactly one of
-    `epochs` and `steps` is given. `ema_decay` 0 keeps no weight average; its effective value at step t is
-    min(ema_decay, (1 + t) / (10 + t)). With `evals_per_decade` n there are evaluations after 10^(i / n) updates, i = 0,
-    1, ..., rounded, in place of every `eval_every`.
+    `global_batch` counts examples, lanes of a text, or subwords of sentence pairs. Exactly one of `epochs` and `steps`
+    is given. `ema_decay` 0 disables the weight average; its effective value at step t is
+    min(ema_decay, (1 + t) / (10 + t)). With `evals_per_decade` n, evaluations take place after 10^(i / n) updates,
+    i = 0, 1, ..., rounded, instead of every `eval_every` steps.
 
-    Class variables are what only some kinds have: they declare them as fields.
+    Class variables are settings that only some subclasses support; those declare them as fields.
 
     Attributes:
         label_smoothing: s in the targets (1 - s) * onehot + s / classes.
-        micro_batches: splits what a replica sees in a step into that many passes whose gradients add up.
-        batch_norm_batch: makes them more, so that batch norm never averages over more examples than that: what a
-            replica of the paper's machine saw.
-        exact_bn_statistics: the moving statistics of batch norm are replaced, when training ends, by averages over one
-            epoch of training batches.
-        measure_fit: every evaluation, and that at the end, also takes in the training examples, not augmented and in
-            inference mode.
+        micro_batches: number of passes into which a replica splits its share of a batch; gradients are summed.
+        batch_norm_batch: largest number of examples that batch norm averages over (the per-replica batch of the
+            paper's machine); raises the number of micro-batches accordingly.
+        exact_bn_statistics: whether averages over one epoch of training batches replace batch norm's moving statistics
+            after training.
+        measure_fit: whether every evaluation also covers the training examples, without augmentation and in inference
+            mode.
     """
 
     group: ClassVar[str] = "train"
@@ -46,7 +46,7 @@ class Train(Group):
     checkpoint_every: Count
     evals_per_decade: Count | None = None
     keep_checkpoints: Count = 3
-    select: Literal["best", "last"] = "last"  # which checkpoint is tested and exported; best on data.validation_split
+    select: Literal["best", "last"] = "last"  # the checkpoint to test and export; "best" on data.validation_split
 
     label_smoothing: ClassVar[float] = 0.0
     micro_batches: ClassVar[int] = 1
@@ -62,15 +62,15 @@ class Train(Group):
         )
 
     def check(self, experiment: Experiment) -> None:
-        """Raises UserError where these fields do not go with others of the recipe."""
+        """Raises UserError if these fields do not fit the rest of the recipe."""
         require(
             self.select == "last" or experiment.data.holds_out,
-            f"train.select=best selects by data.validation_split={experiment.data.validation_split}: it must be given, "
-            "and not be the test split",
+            f"train.select=best selects by data.validation_split={experiment.data.validation_split}: it must be given "
+            "and differ from the test split",
         )
 
     def micro_batches_of(self, replicas: int) -> int:
-        """Into how many equal parts each of so many replicas cuts its share of a step."""
+        """The number of equal micro-batches into which each of `replicas` replicas splits its share of a step."""
         share = self.global_batch // replicas
         most = min(share // self.micro_batches, self.batch_norm_batch or share)
         return next(parts for parts in range(1, share + 1) if share % parts == 0 and share // parts <= most)
@@ -80,7 +80,7 @@ class Train(Group):
         return examples_per_epoch / self.global_batch
 
     def total_steps(self, examples_per_epoch: int) -> int:
-        """Optimizer updates of the whole run; a last step that would go beyond `epochs` is left out."""
+        """Optimizer updates of the whole run; a last step that would exceed `epochs` is dropped."""
         if self.steps is not None:
             return self.steps
         # Rounded first: 0.29 epochs of 100 steps are 28.999999999999996 in floating point.
@@ -89,7 +89,7 @@ class Train(Group):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StreamedTrain(Train):
-    """Training on examples that are read as they are needed."""
+    """Training on examples streamed from disk."""
 
     label_smoothing: BelowOne = 0.0
     micro_batches: Count = 1
@@ -107,7 +107,7 @@ class StreamedTrain(Train):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InMemoryTrain(Train):
-    """Training on examples in memory, the last batch of an epoch being as small as it is."""
+    """Training on in-memory examples; the last batch of an epoch may be smaller."""
 
     label_smoothing: BelowOne = 0.0
     exact_bn_statistics: bool = False
@@ -117,7 +117,7 @@ class InMemoryTrain(Train):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairsTrain(Train):
-    """Training on pairs of sequences; batches, also those of evaluation, count their symbols."""
+    """Training on pairs of sequences; batch sizes, including those of evaluation, count symbols."""
 
     label_smoothing: BelowOne = 0.0
     measure_fit: bool = False
@@ -133,7 +133,7 @@ class WholeSetTrain(Train):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClosedFormTrain(Train):
-    """No training: the one step solves for the weights on all examples, as they are."""
+    """No iterative training: a single step solves for the weights on all examples, without augmentation."""
 
     measure_fit: bool = False
     eval_batch: Count = 512
@@ -144,5 +144,5 @@ class ClosedFormTrain(Train):
             given = getattr(self, field)
             require(
                 given == value,
-                f"train.{field}={str(given).lower()}: the weights are solved for in one step. Leave it at {value}.",
+                f"train.{field}={str(given).lower()}: the weights are solved for in one step. Set {value}.",
             )

@@ -1,6 +1,6 @@
 """The papers' experiments, one module per paper or part of one."""
 
-# In the order of --list_experiments. A new module needs its name here, and nothing else.
+# In the order of --list_experiments. To add a module, add its name here.
 MODULES = (
     "resnet",
     "efficientnet",

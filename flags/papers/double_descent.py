@@ -1,7 +1,7 @@
-"""Deep Double Descent (Nakkiran et al. 2019, arXiv 1912.02292): its figures on images, an experiment each.
+"""Deep Double Descent (Nakkiran et al. 2019, arXiv 1912.02292): one experiment per figure on images.
 
-An experiment is one point of a figure; its `sweep` has them all (`--mode=sweep`). What the paper leaves open is in
-`DEVIATIONS`.
+An experiment is one point of a figure; its `sweep` covers all points (`--mode=sweep`). `DEVIATIONS` lists what the
+paper leaves open.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CITATION = "Nakkiran et al. 2019, Deep Double Descent, arXiv 1912.02292"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetOfWidth(Model):
-    """A network whose layers are as wide as `k` says: k, 2k, 4k, 8k channels, or k hidden units."""
+    """A network whose width is set by `k`: k, 2k, 4k, 8k channels, or k hidden units."""
 
     k: Count
     resolution: Count = 32
@@ -69,9 +69,9 @@ def images(name: str, *, noise: float = 0.0, augmented: bool = True, num_train: 
     return SmallImages(
         name=name,
         train_split="train",
-        validation_split="test",  # watched on the way, as the paper does; nothing is selected by it
+        validation_split="test",  # evaluated during training, as in the paper; not used for selection
         test_split="test",
-        crop="pad_and_shift" if augmented else "none",  # 4 pixels, zeros come in
+        crop="pad_and_shift" if augmented else "none",  # by up to 4 pixels, zero-padded
         flip=augmented,
         crop_padding=0,
         resize="bilinear",
@@ -142,9 +142,9 @@ def add_experiment(
     )
 
 
-# Samples: widths and steps that two cores manage. Training stays as in the figure, but for the rates.
+# Samples: widths and steps that two cores can handle. Apart from the rates, training is as in the figure.
 CNN_SAMPLE = DIGITS | {"train.steps": 3_000, "data.label_noise": 0.4}
-ADAM_SAMPLE = {"schedule.lr": 1e-3, "train.epochs": None}  # steps in their place
+ADAM_SAMPLE = {"schedule.lr": 1e-3, "train.epochs": None}  # steps instead
 RESNET_SAMPLE = DIGITS | {"data.crop": "none", "train.steps": 2_000, "data.label_noise": 0.4}
 SAMPLE_WIDTHS = {"model.k": (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)}
 RESNET_SAMPLE_WIDTHS = {"model.k": (1, 2, 3, 4, 6, 8, 12, 16)}
@@ -282,7 +282,7 @@ add_experiment(
     "Figure 9",
     "ResNet-18 of three widths on CIFAR-10 with 20 % label noise, over epochs",
     data=images("cifar10", noise=0.20),
-    numbers={"top1": 1 - 0.1963},  # of width 64, at the end; from the authors' released arrays
+    numbers={"top1": 1 - 0.1963},  # width 64, at the end; from the authors' released arrays
     sweep={"model.k": (3, 12, 64)},
     sample=RESNET_SAMPLE | ADAM_SAMPLE,
     sample_sweep={"model.k": (1, 3, 12)},
@@ -344,7 +344,7 @@ add_experiment(
 
 # Optimizers and schedules (Figures 16 to 18), weight decay over epochs (Figure 22)
 
-OPTIMIZERS = {  # name -> figure, optimizer, rates where they stay constant, rates where they fall
+OPTIMIZERS = {  # name -> figure, optimizer, rates of the constant schedule, rates of the decaying schedules
     "adam": (16, ADAM, (1e-4, 1e-3), (1e-4, 1e-3)),
     "sgd": (17, SGD, (1e-4, 1e-3, 1e-2), (1e-3, 1e-2, 1e-1)),
     "momentum": (18, Momentum(momentum=0.9, weight_decay=0.0), (1e-4, 1e-3, 1e-2), (1e-4, 1e-3, 1e-2)),
@@ -376,7 +376,7 @@ for _optimizer, (_figure, _recipe, _constant, _falling) in OPTIMIZERS.items():
             sample_sweep={"schedule.lr": _rates},
             deviations=(FACTOR_OPEN,) if _schedule == "dynamic_drop" else (),
         )
-COMPARED = {  # figure -> its experiments -> what they are called in it
+COMPARED = {  # figure -> experiment -> its label in the figure
     "Figure 6": {"dd_cnn5_cifar10": "SGD", "dd_cnn5_cifar10_adam": "Adam"},
     **{
         f"Figure {figure}": {

@@ -1,7 +1,7 @@
 """Double descent without training: random features solved exactly (Deep Double Descent, appendix D), and linear data.
 
-The exact fit of random features begins at as many features as examples, D = n, whatever the noise. The network of two
-layers on linear data is not in the paper: it is after Heckel & Yilmaz's example of double descent over steps.
+Random features fit the training set exactly from D = n (as many features as examples) on, at any noise. The two-layer
+network on linear data is not in the paper; it follows Heckel & Yilmaz's example of double descent over steps.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from flags.training import ClosedFormTrain, WholeSetTrain
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RandomFeatures(Model):
-    """`num_features` frozen features of an image and a linear head; `scale` is what `tf_models` takes."""
+    """`num_features` frozen features of an image and a linear head; `scale` is the option of `tf_models`."""
 
     name: str = "random_features"
     num_features: Count
     kind: Literal["complex", "cosine", "relu"] = "complex"
     scale: Literal["input_dim", "num_features"] | float = "input_dim"
-    feature_seed: Natural | None = None  # none: that of the run, --seed
+    feature_seed: Natural | None = None  # none: the run's --seed
     resolution: int = 28
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(
             isinstance(self.scale, str) or self.scale > 0,
-            f"model.scale={self.scale}: must be positive, or input_dim or num_features",
+            f"model.scale={self.scale}: must be a positive number, input_dim or num_features",
         )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TwoLayer(Model):
-    """One hidden layer of ReLUs; the scales multiply the initial weights of the two layers."""
+    """One hidden ReLU layer; the scales multiply the initial weights of the two layers."""
 
     name: str = "two_layer"
     hidden: Count = 250
@@ -54,7 +54,7 @@ SEEDS = (0, 1, 2)
 NOISES = (0.0, 0.1, 0.2)
 FEATURES = (50, 100, 200, 300, 500, 700, 800, 900, 950, 980)
 FEATURES += (1_000, 1_020, 1_050, 1_100, 1_200, 1_500, 2_000, 3_000, 5_000, 8_000)
-MAP = (100, 200, 300, 400, 600, 800, 1_000, 1_200, 1_500, 2_000, 3_000, 4_000)  # of features, and of examples
+MAP = (100, 200, 300, 400, 600, 800, 1_000, 1_200, 1_500, 2_000, 3_000, 4_000)  # numbers of features, and of examples
 EXAMPLES = (100, 200, 300, 500, 700, 800, 900, 950, 1_000, 1_050, 1_100, 1_200, 1_500, 2_000, 3_000, 5_000, 8_000)
 FEW_EXAMPLES = (100, 200, 300, 400, 450, 500, 550, 700, 1_000, 2_000, 4_000)
 
@@ -79,7 +79,7 @@ def _images(name: str, num_train: int, *, mean: float = 127.5, stddev: float = 1
     return SmallImages(
         name=name,
         train_split="train",
-        validation_split="test",  # measured once more than at the end; nothing is selected by it
+        validation_split="test",  # evaluated during training; not used for selection
         test_split="test",
         flip=False,
         crop_padding=0,
@@ -173,7 +173,7 @@ _random_features(
     sample_sweep=Sweep(grid={"data.label_noise": NOISES, "model.num_features": FEATURES}, seeds=SEEDS),
 )
 
-# The exact fit is what has its end at as many features as examples: an error of 0, but for rounding.
+# eps=1e-6 is the exact fit (an error of 0 up to rounding), which ends where features equal examples.
 FITS = Ladder(first=50, last=4_000, at=500, eps=(1e-6, 0.01, 0.05, 0.1), error="squared")
 EMC_GRID = {"data.label_noise": NOISES, "model.num_features": (100, 200, 350, 500, 700, 1_000, 2_000)}
 _random_features(
@@ -189,7 +189,7 @@ _random_features(
     sample_sweep=Sweep(grid=EMC_GRID, seeds=SEEDS, ladder=FITS),
 )
 
-# Heckel & Yilmaz 2020, Figure 3. A rate here is for the mean over 100 examples, in the authors' code for their sum.
+# Heckel & Yilmaz 2020, Figure 3. Rates here are for the mean over 100 examples; the authors' code uses the sum.
 SAME_RATES, SCALED_RATES = (1.0, 1.0), (300.0, 1.0)
 
 

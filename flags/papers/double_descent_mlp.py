@@ -1,4 +1,4 @@
-"""Double descent of one hidden layer: the smallest trained network that shows the curve. Not in the paper."""
+"""Double descent in a network with one hidden layer, the smallest that shows the curve. Not in the paper."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MLP = {
     "sample_seeds": 3,
     "pixels": "Pixels are scaled to 0..1: where black is -1 narrow networks learn nothing at this rate.",
     "sample_deviations": (
-        "Sample: 4,000 of the 5,000 digits that a package carries, 400 a class, not of all of MNIST.",
+        "Sample: 4,000 of the 5,000 digits that a package carries, 400 per class, not of all of MNIST.",
     ),
 }
 add_experiment(

@@ -1,7 +1,7 @@
-"""Deep Double Descent (Nakkiran et al. 2019, arXiv 1912.02292): its figures on translation, an experiment each.
+"""Deep Double Descent (Nakkiran et al. 2019, arXiv 1912.02292): one experiment per figure on translation.
 
-An experiment is one point of a figure; its `sweep` has them all (`--mode=sweep`). The network is the Transformer of
-Vaswani et al. 2017 as fairseq has it, which the paper names. What the paper leaves open is in `DEVIATIONS`.
+An experiment is one point of a figure; its `sweep` covers all points (`--mode=sweep`). The network is fairseq's version
+of the Transformer of Vaswani et al. 2017, as named in the paper. `DEVIATIONS` lists what the paper leaves open.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from flags.training import PairsTrain
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transformer(Model):
-    """`layers` of the encoder and as many of the decoder; feed-forward layers 4 d_model wide unless given."""
+    """A Transformer with `layers` layers each in encoder and decoder; `feed_forward` defaults to 4 d_model."""
 
     name: str = "transformer"
     d_model: Count
@@ -37,7 +37,7 @@ class Transformer(Model):
         super().__post_init__()
         require(
             self.d_model % self.heads == 0 and self.d_model % 2 == 0 and self.d_model >= 4,
-            f"model.d_model={self.d_model}: must be an even multiple of model.heads={self.heads}, 4 or more",
+            f"model.d_model={self.d_model}: must be even, at least 4, and a multiple of model.heads={self.heads}",
         )
 
 
@@ -55,7 +55,7 @@ DEVIATIONS = (
     "subwords on a side are left out.",
     "80,000 updates, as section 4 and the captions say; an appendix of the paper prints 80.",
     "The unit of the paper's test loss is not stated: captions call it perplexity, and its released numbers look like "
-    "bits. Ours is in nats a token, without smoothing, and is not compared with them.",
+    "bits. Ours is in nats per token, without smoothing, and is not compared with them.",
     "Another group that trained these networks anew for 80,000 updates did not find that more data hurts: 18,000 "
     "pairs were better than 4,000 at every width.",
 )
@@ -115,7 +115,7 @@ def _experiment(
             model=Transformer(d_model=d_model),
             data=Sentences(
                 name=data,
-                validation_split="test",  # watched on the way, as the paper does; nothing is selected by it
+                validation_split="test",  # evaluated during training, as in the paper; not used for selection
                 num_train=num_train,
             ),
             optimizer=Adam(beta_1=0.9, beta_2=0.98, epsilon=1e-9, weight_decay=0.0),

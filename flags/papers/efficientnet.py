@@ -1,7 +1,7 @@
 """EfficientNet (Tan & Le, ICML 2019, arXiv 1905.11946, version 5): Table 2, B0 to B7 on ImageNet.
 
 The recipe is section 5.2 of the paper; where that is silent, the authors' code (tensorflow/tpu,
-models/official/efficientnet: "the code" below). `effnet_b0` has all of it; the others are B0 plus what changes.
+models/official/efficientnet: "the code" below). `effnet_b0` is complete; the others list only their changes to it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SAMPLE_BATCH = 64
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EfficientNet(Model):
-    """A network of the family; its name fixes width and depth unless they are given."""
+    """A network of the family; its name determines width and depth unless they are given."""
 
     name: Literal[
         "efficientnet_b0",
@@ -39,7 +39,7 @@ class EfficientNet(Model):
         "efficientnet_b8",
         "efficientnet_l2",
     ]
-    resolution: Count  # pixels a side, in training and evaluation
+    resolution: Count  # pixels per side, in training and evaluation
     dropout: BelowOne  # before the last layer
     survival_probability: Rate = 0.8  # stochastic depth, falls linearly from 1 in the first block
     width: Positive | None = None
@@ -148,7 +148,7 @@ def effnet_b7() -> Experiment:
 
 
 def _scaled(size: str, *, resolution: int, dropout: float, paper: dict[str, float], sample_epochs: int) -> Experiment:
-    """B0's recipe for a larger network of the family: the paper trains all of them alike."""
+    """B0's recipe for a larger network of the family: the paper uses one recipe for all."""
     return dataclasses.replace(
         effnet_b0(),
         name=f"effnet_{size}",
@@ -160,7 +160,7 @@ def _scaled(size: str, *, resolution: int, dropout: float, paper: dict[str, floa
 
 
 def _sample(epochs: int) -> dict[str, Any]:
-    """What changes on the 5,000 embedded digits of 28x28: the ImageNet recipe, shrunk to `epochs`."""
+    """Changes for the embedded sample, 5,000 digits of 28x28 pixels: the ImageNet recipe shortened to `epochs`."""
     steps = epochs * SAMPLE_EXAMPLES / SAMPLE_BATCH
     return {
         "model.resolution": 32,
@@ -168,7 +168,7 @@ def _sample(epochs: int) -> dict[str, Any]:
         "model.survival_probability": 0.95,
         "data.name": "digits",
         "data.train_split": "train",
-        "data.validation_split": "test",  # to watch; nothing is selected by it
+        "data.validation_split": "test",  # for the curve only; not used for selection
         "data.test_split": "test",
         "data.examples_per_epoch": None,
         "data.crop": "pad_and_shift",
@@ -214,13 +214,13 @@ DEVIATIONS = (
     "All 50,000 validation images are evaluated; the code drops the last short batch and evaluates 49,984. At most "
     "0.03 points of difference.",
     "Examples are shuffled by a permutation that depends only on seed and epoch, not by the code's shuffle buffer, so "
-    "that an interrupted run goes on with the same examples. No effect expected.",
+    "that an interrupted run resumes with the same examples. No effect expected.",
 )
 
 SAMPLE_DEVIATIONS = (
     "Embedded sample: 5,000 MNIST digits in place of ImageNet, at 32 px: 4,000 to train, 1,000 to test. The paper's "
-    "numbers do not apply to it; it shows that the recipe learns. The test digits are evaluated on the way, to draw a "
-    "curve; no checkpoint is selected by them, the last one is exported.",
+    "numbers do not apply to it; it shows that the recipe learns. The test digits are evaluated during training, to "
+    "draw a curve; no checkpoint is selected by them, the last one is exported.",
     "Embedded sample: batch 64 and few epochs, so that it ends within minutes on a CPU. The learning rate is a fifth "
     "of the rule's, warms up for the same share of the run, and decays 64 times instead of 145.",
     "Embedded sample: no dropout, and stochastic depth down to 0.95, not 0.8. The code's initial head grows as "

@@ -1,8 +1,8 @@
 """ResNet (He, Zhang, Ren & Sun, CVPR 2016, arXiv 1512.03385): Tables 2 to 6, ImageNet and CIFAR-10.
 
 The recipes are sections 3.4 and 4.2 of the paper: one for all networks on ImageNet, one for all on CIFAR-10. Where the
-paper is silent they follow what its authors say elsewhere: their released networks, and their later paper (He et al.
-2016, arXiv 1603.05027). Every such choice stands in `IMAGENET_DEVIATIONS` and `CIFAR_DEVIATIONS`.
+paper is silent they follow the authors' released networks and later paper (He et al. 2016, arXiv 1603.05027).
+`IMAGENET_DEVIATIONS` and `CIFAR_DEVIATIONS` list every such choice.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BOTTLENECK = ("resnet50", "resnet101", "resnet152")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNet(Model):
-    """A network of Table 1. What a network has no place for (a plain one has no shortcuts) is none."""
+    """A network of Table 1. Options that do not apply (such as shortcuts in a plain network) are none."""
 
     name: Literal["plain18", "plain34", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
     resolution: Count = 224
@@ -40,12 +40,12 @@ class ResNet(Model):
         super().__post_init__()
         require(
             (self.shortcut is None) == (self.name in PLAIN),
-            f"model.shortcut={self.shortcut}: must be none in a plain network, else A, B or C, as {self.name} is",
+            f"model.shortcut={self.shortcut}: must be none in a plain network, else A, B or C (model.name={self.name})",
         )
         require(
             (self.bottleneck_stride is None) == (self.name not in BOTTLENECK),
             f"model.bottleneck_stride={self.bottleneck_stride}: must be 1x1 or 3x3 in {', '.join(BOTTLENECK)}, "
-            f"else none, as {self.name} is",
+            f"else none (model.name={self.name})",
         )
 
 
@@ -121,7 +121,7 @@ def imagenet(name: str) -> Experiment:
         data=Images(
             name="imagenet2012",
             train_split="train",
-            validation_split="validation",  # Figure 4 draws it; nothing is selected by it
+            validation_split="validation",  # plotted in Figure 4; not used for selection
             test_split="validation",
             examples_per_epoch=1_281_167,
             crop="scale_jitter",
@@ -202,13 +202,13 @@ def _title(network: str) -> str:
 
 
 def _accuracies(errors: tuple[float | None, float | None] | None, protocol: str) -> dict[str, float]:
-    """Errors in % (top-1, top-5) as fractions of right answers, under the names that results have."""
+    """Converts errors in % (top-1, top-5) to accuracies as fractions, under their names in results.json."""
     named = zip(("top1", "top5"), errors or ())
     return {name + protocol: round(1 - error / 100, 4) for name, error in named if error is not None}
 
 
 def _imagenet_sample(network: str) -> dict[str, Any]:
-    """What changes on the 5,000 embedded digits of 28x28."""
+    """Changes for the embedded sample: 5,000 digits of 28x28 pixels."""
     steps = 300 if network in BOTTLENECK else 500
     return {
         "model.resolution": 32,
@@ -223,7 +223,7 @@ def _imagenet_sample(network: str) -> dict[str, Any]:
         "data.lighting": 0.0,
         "data.crop_padding": 0,
         "data.test_protocol": "centre_crop",
-        "data.test_scales": (32, 37, 55, 69, 91),  # as many times the resolution as in the paper
+        "data.test_scales": (32, 37, 55, 69, 91),  # same ratios to the resolution as in the paper
         "schedule.lr": 0.02,
         "schedule.boundaries": (steps * 3 // 5, steps * 4 // 5),
         "train.global_batch": 64,
@@ -236,7 +236,7 @@ def _imagenet_sample(network: str) -> dict[str, Any]:
 
 
 def _cifar_sample(network: str) -> dict[str, Any]:
-    """What changes on the 5,000 embedded digits of 28x28; a step of 1202 layers takes as long as 20 of 56."""
+    """Changes for the embedded sample: 5,000 28x28 digits. A step of 1202 layers takes as long as 20 of 56 layers."""
     batch, steps = (16, 40) if network == "resnet1202" else (64, 500)
     return {
         "data.name": "digits",
@@ -267,7 +267,7 @@ COMMON_DEVIATIONS = (
     "averages taken after training; --set=train.exact_bn_statistics=true does that, and tests with both.",
     "Inputs keep the scale 0..255 less the mean image; the paper does not say. Batch norm after the first convolution "
     "takes the scale out again.",
-    "Examples are shuffled by a permutation that depends only on seed and epoch, so that an interrupted run goes on "
+    "Examples are shuffled by a permutation that depends only on seed and epoch, so that an interrupted run resumes "
     "with the same examples. No effect expected.",
 )
 IMAGENET_DEVIATIONS = (
@@ -278,7 +278,7 @@ IMAGENET_DEVIATIONS = (
     "The colour noise uses the principal components that fb.resnet.torch published; the authors' own are not known. No "
     "effect expected.",
     "The mean image is that of the centre crops of the training set. Tests at other sizes subtract its mean colour.",
-    "Tests on the way take the centre crop (Figure 4), the final one ten crops (Tables 2 and 3); Table 4 is "
+    "Tests during training take the centre crop (Figure 4), the final one ten crops (Tables 2 and 3); Table 4 is "
     "--mode=evaluate --set=data.test_protocol=multi_scale. There the class scores are averaged over positions, their "
     "softmax over scales and mirror images; the paper leaves the order and the mirroring open.",
     *COMMON_DEVIATIONS,

@@ -1,7 +1,7 @@
-"""SHA-RNN (Merity 2019, arXiv 1911.11423, version 2): language models on enwik8, and on WikiText by a recipe of ours.
+"""SHA-RNN (Merity 2019, arXiv 1911.11423, version 2): language models on enwik8, and our own recipes for WikiText.
 
-The recipe is that of the author's code and README of November 2019 ("the code", "the README" below), because the paper
-prints none and the two differ in places. `sha_rnn_enwik8` has all of it; the others are that plus what changes.
+The paper prints no recipe, so it is taken from the author's code and README of November 2019 ("the code", "the README"
+below), which differ in places. `sha_rnn_enwik8` is complete; the others list only their changes to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CITATION = "Merity 2019, Single Headed Attention RNN: Stop Thinking With Your He
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageModel(Model):
-    """A stack of LSTMs between an embedding and a softmax that share their matrix: what the two models below share."""
+    """Base of the two models below: a stack of LSTMs between an embedding and a softmax with tied weights."""
 
     width: Count  # of embedding, hidden states and memory
     num_layers: Count = 4
@@ -34,17 +34,17 @@ class LanguageModel(Model):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShaRnn(LanguageModel):
-    """LSTM, single-headed attention in some layers, and Boom, layer upon layer.
+    """A stack of layers of LSTM, single-headed attention (in some layers) and Boom.
 
-    `softmax_splits` are the ids, by falling frequency, at which the vocabulary is cut into a head and rarer parts, each
-    with a softmax of its own; none: one softmax over all.
+    `softmax_splits` are the ids, in order of decreasing frequency, at which the vocabulary is split into a head and
+    rarer parts, each with its own softmax; none: one softmax over the whole vocabulary.
     """
 
     name: Literal["sha_rnn"] = "sha_rnn"
     width: Count = 1024
     boom_width: int = 4096  # 0: no Boom
     attention_layers: tuple[int, ...] = (2,)  # counted from 0; none: no attention
-    memory_size: Count = 5000  # positions that attention looks back on
+    memory_size: Count = 5000  # positions that attention can look back
     softmax_splits: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -56,25 +56,25 @@ class ShaRnn(LanguageModel):
         )
         require(
             list(layers) == sorted(set(layers) & set(range(self.num_layers))),
-            f"model.attention_layers={layers}: must be layers from 0 to {self.num_layers - 1}, each larger than the "
-            "one before, such as 0,2, or none",
+            f"model.attention_layers={layers}: must be layers from 0 to {self.num_layers - 1} in ascending "
+            "order, such as 0,2, or none",
         )
         require(
             list(splits) == sorted({split for split in splits if split > 0}),
-            f"model.softmax_splits={splits}: must be ids, each larger than the one before, such as 2800,20000, or none",
+            f"model.softmax_splits={splits}: must be positive ids in ascending order, such as 2800,20000, or none",
         )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlainLstm(LanguageModel):
-    """LSTM upon LSTM: no layer norm, no attention, no Boom."""
+    """A stack of LSTMs without layer norm, attention and Boom."""
 
     name: Literal["plain_lstm"] = "plain_lstm"
 
 
 @experiment
 def sha_rnn_enwik8() -> Experiment:
-    """Attention in the second last of four layers ("single-headed"), on enwik8.
+    """Attention in the third of four layers ("single-headed"), on enwik8.
 
     Paper: 1.076 bits per byte, 52 M parameters. Differs: see the deviations.
     """
@@ -93,7 +93,7 @@ def sha_rnn_enwik8() -> Experiment:
             segment_length=1024,
             length_seed=5512,
             second_pass_length_seed=125,
-            validation_lanes=16,  # the code: as many as in training, at most 100
+            validation_lanes=16,  # the code: the same number as in training, at most 100
             test_lanes=8,  # the code
         ),
         optimizer=Lamb(
@@ -140,7 +140,7 @@ def sha_rnn_enwik8_4head() -> Experiment:
             "63,247,565 parameters are trained. The code defines 63,272,141 (the README's 63M), of which it never uses "
             "24,576; the paper's 54M are the 54,875,341 that are left when the value gates are folded into constants.",
             "14 + 5 epochs in batches of 8. The README's 32 are for batches of 16, which the author says need more "
-            "epochs; an earlier README had 14. At the paper's 4,020 s an epoch 19 take 21 hours, within its day, and "
+            "epochs; an earlier README had 14. At the paper's 4,020 s per epoch 19 take 21 hours, within its day, and "
             "37 would take 41; --set=train.epochs=37 runs them.",
             *ENWIK8_DEVIATIONS,
         ),
@@ -149,7 +149,7 @@ def sha_rnn_enwik8_4head() -> Experiment:
 
 @experiment
 def sha_lstm_enwik8() -> Experiment:
-    """No attention anywhere: 1.33 bits per byte, 51 M parameters in the paper."""
+    """No attention: 1.33 bits per byte, 51 M parameters in the paper."""
     single = sha_rnn_enwik8()
     return dataclasses.replace(
         single,
@@ -167,7 +167,7 @@ def sha_lstm_enwik8() -> Experiment:
 
 @experiment
 def sha_rnn_enwik8_no_boom() -> Experiment:
-    """What Boom is worth: `sha_rnn_enwik8` without it. The paper has no figure."""
+    """Ablation of Boom: `sha_rnn_enwik8` without it. The paper reports no number."""
     single = sha_rnn_enwik8()
     return dataclasses.replace(
         single,
@@ -185,7 +185,7 @@ def sha_rnn_enwik8_no_boom() -> Experiment:
 
 @experiment
 def plain_lstm_enwik8() -> Experiment:
-    """What all of it is worth: plain LSTMs of as many parameters as `sha_rnn_enwik8`. The paper has no figure."""
+    """Ablation of everything but the LSTM, with as many parameters as `sha_rnn_enwik8`. The paper reports no number."""
     single = sha_rnn_enwik8()
     return dataclasses.replace(
         single,
@@ -204,7 +204,7 @@ def plain_lstm_enwik8() -> Experiment:
 
 @experiment
 def sha_rnn_wikitext103() -> Experiment:
-    """Words: `sha_rnn_enwik8` with the code's split softmax, on WikiText-103. The paper has no figure."""
+    """Word level: `sha_rnn_enwik8` with the code's split softmax, on WikiText-103. The paper reports no number."""
     single = sha_rnn_enwik8()
     return dataclasses.replace(
         single,
@@ -231,7 +231,7 @@ def sha_rnn_wikitext103() -> Experiment:
 
 @experiment
 def sha_rnn_wikitext2() -> Experiment:
-    """Words: a smaller network on WikiText-2, in the sizes that the code has by default. The paper has no figure."""
+    """Word level: a smaller network with the code's default sizes, on WikiText-2. The paper reports no number."""
     single = sha_rnn_enwik8()
     return dataclasses.replace(
         single,
@@ -265,7 +265,7 @@ def sha_rnn_wikitext2() -> Experiment:
 
 
 def _sample(**model: Any) -> dict[str, Any]:
-    """What changes on the 6.1 MB of the embedded sample: these options of the model, and the run."""
+    """Changes for the 6.1 MB embedded sample: the given model options, and the settings of the run."""
     return {
         **{f"model.{option}": value for option, value in model.items()},
         **{f"model.{option}": 0.0 for option in ("input_dropout", "hidden_dropout", "dropout")},

@@ -52,7 +52,7 @@ def test_no_two_trials_of_an_experiment_share_a_folder(sweep):
 
 @pytest.mark.parametrize("values", [(), (1, 1)])
 def test_an_axis_has_values_each_once(values):
-    with pytest.raises(UserError, match="each once"):
+    with pytest.raises(UserError, match="without duplicates"):
         Sweep(grid={"model.k": values})
 
 
@@ -98,7 +98,7 @@ def test_a_ladder_that_leads_nowhere_is_refused(changes):
 
 
 def test_a_ladder_goes_through_a_path_that_is_not_in_the_grid():
-    with pytest.raises(UserError, match="data.num_train, which its ladder goes through"):
+    with pytest.raises(UserError, match="data.num_train, which its ladder varies"):
         Sweep(grid={"data.num_train": (1,)}, ladder=ladder())
 
 
@@ -151,9 +151,9 @@ def test_the_folder_of_a_sweep_is_beside_that_of_a_run():
         (["--grid=model.q=1"], ["--grid=model.q=1: no such field", "Fields of model: name, k"]),
         (["--grid=model.k=1,x"], ["--grid=model.k=x: must be a whole number"]),
         (["--grid=model.k"], ["a value is missing. Write --grid=model.k=..."]),
-        (["--grid=model.k=1,1"], ["model.k", "each once"]),
+        (["--grid=model.k=1,1"], ["model.k", "without duplicates"]),
         (["--grid=data.label_noise=0.1,2"], ["data.label_noise=2"]),
-        (["--set=model.k=3"], ["--set=model.k=3: the sweep goes through model.k itself"]),
+        (["--set=model.k=3"], ["--set=model.k=3: the sweep varies model.k"]),
         (["--seeds=0,0"], ["--seeds=0,0: ", "twice"]),
         (["--seeds=a"], ["--seeds=a: ", "whole number"]),
         (["--seed=1"], ["--seed=1: ", "--seeds=1"]),
@@ -161,7 +161,7 @@ def test_the_folder_of_a_sweep_is_beside_that_of_a_run():
         (["--sweep_shard=5/4"], ["--sweep_shard=5/4: ", "from 1/8 to 8/8"]),
         (["--strategy=mirrored"], ["--strategy=mirrored: ", "one device"]),
         (["--devices=gpu:1"], ["--devices=gpu:1: ", "CUDA_VISIBLE_DEVICES"]),
-        (["--parallel=2", "--trials_per_gpu=2"], ["Give one of them"]),
+        (["--parallel=2", "--trials_per_gpu=2"], ["Give only one"]),
         (["--ray_address=head:6379"], ["--ray_address=head:6379: ", "--sweep_runner=ray"]),
     ],
 )
@@ -174,4 +174,4 @@ def test_a_mistake_says_what_is_wrong_and_what_to_do(mistake_of, arguments, word
 @pytest.mark.parametrize("flag", ["--grid=model.k=1", "--seeds=1", "--sweep_shard=1/2", "--parallel=2"])
 def test_a_flag_of_sweeps_means_nothing_elsewhere(mistake_of, flag):
     message = mistake_of(run.parse, ["main", CNN, flag])
-    assert "means nothing in --mode=train. It belongs to --mode=sweep." in message
+    assert "has no effect with --mode=train. Use it with --mode=sweep." in message

@@ -56,7 +56,7 @@ def test_a_rate_that_was_set_is_taken():
 
 def test_a_width_that_heads_do_not_divide_is_refused(mistake_of):
     message = mistake_of(overrides.apply, catalog.get("dd_transformer_iwslt14"), [("model.d_model", 12)])
-    assert message == "model.d_model=12: must be an even multiple of model.heads=8, 4 or more"
+    assert message == "model.d_model=12: must be even, at least 4, and a multiple of model.heads=8"
 
 
 @pytest.mark.parametrize(

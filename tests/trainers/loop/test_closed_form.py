@@ -225,9 +225,9 @@ def test_two_replicas_measure_what_one_does(finished, digits_dir, tmp_path, two_
 @pytest.mark.parametrize(
     "setting, message",
     [
-        ("train.steps=2", "train.steps=2: the head is solved for in one step, on images as they are. Leave it at 1."),
-        ("data.flip=true", "data.flip=true: the head is solved for in one step"),
-        ("train.ema_decay=0.9", "train.ema_decay=0.9: the head is solved for in one step"),
+        ("train.steps=2", "train.steps=2: the weights are solved for in one step. Set 1."),
+        ("data.flip=true", "data.flip=true: the head is solved in one step"),
+        ("train.ema_decay=0.9", "train.ema_decay=0.9: the weights are solved for in one step"),
         ("model.num_features=0", "model.num_features=0: must be 1 or more"),
         ("model.scale=pixels", "--set=model.scale=pixels: must be one of input_dim, num_features, or a number"),
     ],

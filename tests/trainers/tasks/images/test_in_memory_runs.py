@@ -105,8 +105,8 @@ def test_two_replicas_train_as_one_does(finished, digits_dir, tmp_path, two_repl
         ("data.num_train=5000", "data.num_train=5000: data.train_split=train of digits has 4,000 examples"),
         ("data.label_noise=1.5", "data.label_noise=1.5: must lie in [0, 1]"),
         ("train.micro_batches=2", "train.micro_batches and train.batch_norm_batch"),
-        ("data.augment=autoaugment_v0", "data.augment=autoaugment_v0: images held in memory are only shifted"),
-        ("data.test_protocol=ten_crop", "data.test_protocol=ten_crop: images held in memory are tested whole"),
+        ("data.augment=autoaugment_v0", "data.augment=autoaugment_v0: in-memory images can only be shifted"),
+        ("data.test_protocol=ten_crop", "data.test_protocol=ten_crop: in-memory images are tested whole"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(setting, message, digits_dir, tmp_path, capsys):

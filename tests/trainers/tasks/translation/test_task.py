@@ -283,7 +283,7 @@ def test_damaged_subwords_are_told_by_their_file(finished, data_dir, tmp_path):
         ("--set=data.num_train=5000", "data.num_train=5000: data.train_split=train of django_de_en has 682 pairs"),
         ("--set=train.micro_batches=2", "train.micro_batches=2: pairs of a step differ in length"),
         ("--set=train.global_batch=8", "train.global_batch=8: the longest training pair takes"),
-        ("--set=model.d_model=9", "model.d_model=9: must be an even multiple of model.heads=2"),
+        ("--set=model.d_model=9", "model.d_model=9: must be even, at least 4, and a multiple of model.heads=2"),
         ("--jit_compile=on", "--jit_compile=on: dd_transformer_iwslt14's sentences vary in length"),
     ],
 )

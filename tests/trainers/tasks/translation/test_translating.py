@@ -265,7 +265,7 @@ def test_a_finished_run_translates_with_the_beam_that_is_asked_for(finished, gen
 def test_flags_that_draw_a_text_are_refused_by_name(generate, flag):
     status, text, error = generate("--prompt=a", flag)
     assert (status, text) == (2, "") and error.count("\n") == 1
-    assert error.startswith(f"{flag.partition('=')[0]} means nothing") and "--set=data.beam" in error
+    assert error.startswith(f"{flag.partition('=')[0]} has no effect") and "--set=data.beam" in error
 
 
 def test_without_a_prompt_it_says_what_is_missing(generate):
