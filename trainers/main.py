@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     except Stopped as stopped:
         return _fail(stopped, STOPPED)
     except KeyboardInterrupt:
-        return _fail("interrupted before there was anything to save", STOPPED)
+        return _fail("interrupted; there was nothing to save yet", STOPPED)
     except Exception as error:
         explained = _explain(error)
         if explained is None:
@@ -52,16 +52,16 @@ def _fail(message: object, status: int) -> int:
 
 
 def _explain(error: Exception) -> UserError | None:
-    """The line for what TensorFlow says of damaged data; None if it is a fault of the program."""
+    """One line for a TensorFlow error caused by damaged data; None for any other error."""
     from trainers.data import damage
 
     return damage.explain(error)
 
 
 def _load_tensorflow(verbosity: int) -> None:
-    """Imports TensorFlow without the notes that its C++ side writes on the way, unless `verbosity` asks for them.
+    """Imports TensorFlow without the startup messages of its C++ side, unless `verbosity` asks for them.
 
-    They go to the file descriptor itself, before any setting of TensorFlow's can stop them.
+    TensorFlow writes them to the file descriptor before any of its settings takes effect.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbosity > 0 else "2")
     logging.set_verbosity(verbosity)

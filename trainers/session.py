@@ -1,4 +1,4 @@
-"""What every mode starts with: a run's recipe bound to its data and devices, and the parts that train it."""
+"""The session behind every mode: a run's recipe bound to data and devices, and the objects that train it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAMPLE_BANNER = """\
 ========================================================================================================
   {paper} is not prepared in {folder}:
   this run uses the embedded sample ({sample}) and the recipe's `sample` variant.
-  Its numbers are not the paper's. For the real thing: --mode=prepare, then --data=paper (see BUILD.md).
+  Its numbers are not the paper's. For the full data: --mode=prepare, then --data=paper (see BUILD.md).
 ========================================================================================================"""
 
 
@@ -59,7 +59,7 @@ class Session:
 
     @property
     def init_from(self) -> str | None:
-        """Weights from elsewhere."""
+        """The file of external weights."""
         return self.recipe.init.path
 
     @property
@@ -68,7 +68,7 @@ class Session:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Besides the recipe, what a run's numbers depend on; a folder holds one of each."""
+        """The settings besides the recipe that affect a run's numbers; a run directory allows one value of each."""
         return {
             "data": self.variant,
             "overrides": list(self.run.overrides),
@@ -100,7 +100,7 @@ class Session:
         )
 
     def build_state(self) -> TrainState:
-        """Model, optimizer and weight average, made in the strategy's scope."""
+        """Builds model, optimizer and weight average in the strategy's scope."""
         recipe, ema_decay = self.recipe, self.recipe.train.ema_decay
         with self.strategy.scope():
             model = self.task.build_model()
@@ -141,14 +141,14 @@ def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strateg
 
     Args:
         dry: the data set may be missing; `--data=auto` means the paper's.
-        strategy: that of another session of this process; devices can be set up only once.
+        strategy: the strategy of another session in this process; devices can be configured only once.
 
     Raises:
-        UserError: the data set or a device is not there, or the batch does not divide over the replicas.
+        UserError: the data set or a device is missing, or the batch cannot be divided over the replicas.
     """
     if strategy is None:
         strategies.configure(devices=run.devices, seed=run.seed, deterministic=run.deterministic)
-        # Before anything else runs: a worker of a cluster can be set up only then.
+        # Must come first: a cluster worker can only be set up before any other operation.
         strategy = strategies.make_strategy(run.strategy, cluster=run.cluster, devices=run.devices)
     quiet = run.quiet or not strategies.is_chief(strategy)
     if dry:
@@ -188,12 +188,13 @@ def open_session(run: Run, *, dry: bool = False, strategy: tf.distribute.Strateg
 
 
 def choose_data(run: Run, *, quiet: bool = False) -> tuple[str, Source | GeneratedSource]:
-    """The variant that `--data` means, and its data set.
+    """Returns the variant selected by `--data`, and its data set.
 
-    "auto" is the paper's data set if it is prepared, else the sample, with a banner that says so.
+    "auto" selects the paper's data set if it is prepared, else the sample, and prints a banner.
 
     Raises:
-        UserError: the user named a folder and the data set is not in it; nobody burns a night on a toy.
+        UserError: the data set is not in the TFDS folder that the user named. Falling back to the sample would
+            silently waste a long run.
     """
     if run.data != "auto":
         return run.data, find_source(run, run.data)
@@ -215,7 +216,7 @@ def find_source(run: Run, variant: str) -> Source | GeneratedSource:
 
 
 def _run_to_read(run: Run, variant: str) -> RunFolder | None:
-    """The folder of the run to resume or to read; None where there is none, or only weights from elsewhere count."""
+    """The folder of the run to resume or read; None if it does not exist or only external weights are used."""
     folder = RunFolder(run.folder_for(variant))
     if run.mode == "benchmark" or (run.init_from and run.mode != "train"):
         return None
@@ -223,13 +224,13 @@ def _run_to_read(run: Run, variant: str) -> RunFolder | None:
 
 
 def _jit_compile(run: Run, task: Task, strategy: tf.distribute.Strategy) -> bool:
-    """Whether XLA compiles a step: never where the task says why not.
+    """Whether XLA compiles a step; never if the task rules it out (`no_xla`).
 
     Raises:
-        UserError: the user asks for it there.
+        UserError: --jit_compile=on for such a task.
     """
     if task.no_xla is None:
         return strategies.jit_compile(run.jit_compile, strategy)
     if run.jit_compile == "on":
-        raise UserError(f"--jit_compile=on: {task.recipe.name}'s {task.no_xla}. Leave --jit_compile out.")
+        raise UserError(f"--jit_compile=on: {task.recipe.name}'s {task.no_xla}. Remove --jit_compile.")
     return False

@@ -1,7 +1,7 @@
-"""Exact statistics of batch norm: averages over the training set, taken after training.
+"""Exact batch-norm statistics: averages over the training set, computed after training.
 
-The moving averages that training leaves behind belong to the weights and batches of its last steps. The authors of
-ResNet released networks whose means and variances were averaged over training images with the final weights.
+The moving averages at the end of training reflect the weights and batches of the last steps. The authors of ResNet
+released networks whose means and variances were averaged over training images with the final weights.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def batch_norms(model: keras.Model) -> list[layers.BatchNormalization]:
 
 @contextlib.contextmanager
 def exact_statistics(task, strategy: tf.distribute.Strategy, state: TrainState) -> Iterator[None]:
-    """Inside, the model's batch norms hold averages over one epoch of training batches; afterwards what they held.
+    """Context in which the batch norms use averages over one epoch of training batches; restores them on exit.
 
-    The batches are those that training would see next, augmented as in training, and normalised by their own statistics
-    on the way, micro-batch by micro-batch. Over these, means are averaged, and so are second moments about zero, so
-    that the variance is that of all pixels together.
+    The batches are those that training would see next, with augmentation, each micro-batch normalised by its own
+    statistics. Means and second moments about zero are averaged over micro-batches, so that the variance is that of all
+    pixels together.
     """
     before = [v.numpy() for v in state.statistics]
     try:
@@ -40,7 +40,7 @@ def exact_statistics(task, strategy: tf.distribute.Strategy, state: TrainState) 
 
 
 def _averages(task, strategy: tf.distribute.Strategy, state: TrainState) -> list[tuple]:
-    """Every moving mean and variance with its exact value. The variables themselves are used up on the way."""
+    """Every moving mean and variance with its exact value. Overwrites the variables themselves."""
     replicas = strategy.num_replicas_in_sync
     parts = task.recipe.train.micro_batches_of(replicas)
     steps = max(1, round(task.length.per_epoch))
@@ -59,7 +59,7 @@ def _averages(task, strategy: tf.distribute.Strategy, state: TrainState) -> list
 
 @contextlib.contextmanager
 def _moving_at_once(norms: Sequence[layers.BatchNormalization]) -> Iterator[None]:
-    """Inside, what is traced leaves in the moving statistics those of the last batch alone."""
+    """Context in which traced batch norms set their moving statistics to those of the last batch alone."""
     momenta = [norm.momentum for norm in norms]
     try:
         for norm in norms:
@@ -77,7 +77,7 @@ def _sum_moments(
     norms: Sequence[layers.BatchNormalization],
     parts: int,
 ):
-    """A function that takes so many steps' batches from an iterator and gives each norm's (mean, second moment).
+    """Returns a function that maps an iterator and a number of steps to each norm's (mean, second moment).
 
     Both are float64 [channels], summed over steps, micro-batches and replicas.
     """

@@ -1,4 +1,4 @@
-"""Linear heads on fixed features by exact least squares: what gradient descent from 0 tends to, without its steps."""
+"""Linear heads on fixed features by exact least squares, the limit of gradient descent from 0."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tf_models.random_features import FEATURES, HEAD, features_of
 def solve_head(
     model: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], labels: np.ndarray, ridge: float = 0.0
 ) -> None:
-    """Fits the head of a `random_features` to one-hot labels.
+    """Fits the head of a `random_features` model to one-hot labels.
 
     Args:
-        batches: the images, as the network gets them.
-        labels: theirs, [examples].
+        batches: preprocessed images.
+        labels: [examples].
         ridge: see `minimum_norm`.
 
     Raises:
-        RunError: the singular values could not be found, or the solution is not finite.
+        RunError: the SVD did not converge, or the solution is not finite.
     """
     layer, head, network = model.get_layer(FEATURES), model.get_layer(HEAD), features_of(model)
     features = layer.numbers(np.concatenate([network(images, training=False).numpy() for images in batches]))
@@ -38,17 +38,17 @@ def solve_head(
 
 
 def minimum_norm(features: np.ndarray, targets: np.ndarray, ridge: float = 0.0) -> np.ndarray:
-    """The w of least norm among those with the least |features w - targets|^2 + ridge |w|^2, in float64.
+    """Returns the minimum-norm w that minimises |features w - targets|^2 + ridge |w|^2, in float64.
 
-    By QR, so that singular values are those of a square matrix of the smaller side. Without a ridge, singular values
-    below the rounding errors of the largest count as 0, as in `numpy.linalg.lstsq`.
+    A QR decomposition reduces the SVD to a square matrix of the smaller side. Without a ridge, singular values below
+    the rounding error of the largest count as 0, as in `numpy.linalg.lstsq`.
 
     Args:
         features: [examples, D], real or complex.
         targets: [examples, outputs].
 
     Returns:
-        [D, outputs], of the features' type.
+        [D, outputs], with the dtype of the features.
     """
     rounding = max(features.shape) * np.finfo(np.float64).eps
     if features.shape[1] > features.shape[0]:
@@ -59,7 +59,7 @@ def minimum_norm(features: np.ndarray, targets: np.ndarray, ridge: float = 0.0) 
 
 
 def _solved(square: np.ndarray, targets: np.ndarray, ridge: float, rounding: float) -> np.ndarray:
-    """`minimum_norm` of a square matrix."""
+    """`minimum_norm` for a square matrix."""
     u, values, vh = np.linalg.svd(square)
     if ridge > 0:
         inverse = values / (values**2 + ridge)

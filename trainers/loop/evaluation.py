@@ -16,13 +16,13 @@ def means(sums: Numbers, weight: float) -> dict[str, float]:
 
 
 class EvalLoop:
-    """Sums numbers over a data set in one call; every example counts by its `weight`.
+    """Sums per-example numbers over a data set in one call, weighted by each example's `weight`.
 
     Args:
-        measure: gives numbers of a batch by name: [batch], or [batch, ...] where a sum is no scalar (counts per class,
-            a confusion matrix).
-        names: their names; for sums that are no scalars a mapping from name to the shape of the sum.
-        finish: makes metrics of the sums (float64) and of the weight of all examples.
+        measure: maps a batch to named numbers, [batch], or [batch, ...] for sums that are not scalars (counts per
+            class, a confusion matrix).
+        names: their names; for non-scalar sums a mapping from name to the shape of the sum.
+        finish: computes metrics from the sums (float64) and the total weight.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class EvalLoop:
         self._run = tf.function(self._steps)
 
     def run(self, iterator, steps: int) -> dict[str, float]:
-        """Metrics of all examples of `steps` batches, and `examples`: how many there were."""
+        """Returns the metrics over all examples of `steps` batches, and their number as `examples`."""
         sums = {name: total.numpy() for name, total in self._run(iterator, tf.constant(steps)).items()}
         weight = float(sums.pop("weight"))
         return self._finish(sums, weight) | {"examples": round(weight)}
 
     def _steps(self, iterator, steps):
-        # float64: counts of millions of examples stay exact.
+        # float64 keeps counts of millions of examples exact.
         totals = {name: tf.zeros(shape, tf.float64) for name, shape in self._shapes.items()}
         for _ in tf.range(steps):
             sums = self._strategy.run(self._replica_step, (next(iterator),))

@@ -1,7 +1,7 @@
-"""A language model together with the state that it carries from segment to segment, on every replica its own.
+"""A language model together with the state that it carries from segment to segment.
 
-Lanes are split over the replicas, each of which keeps the state of its lanes on its device and never tells the others.
-For a checkpoint the lanes are gathered, so that what is saved does not depend on how many replicas there were.
+Lanes are split over the replicas; each replica keeps the state of its lanes on its device, without communication. For a
+checkpoint the lanes are gathered, so that it does not depend on the number of replicas.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from tf_models.state import empty_state
 
 
 class StatefulModel:
-    """`model`, called from where the last call left it; make it in the strategy's scope.
+    """Wraps `model` so that each call continues from the state of the last. Create it in the strategy's scope.
 
     Args:
         model: maps {"tokens", "state"} to {..., "state"} (`tf_models.sha_rnn`).
-        lanes: of all replicas together.
+        lanes: number of lanes over all replicas.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model, lanes: int):
@@ -32,9 +32,9 @@ class StatefulModel:
         self._saved: dict[str, tf.Variable] | None = None
 
     def __call__(self, tokens: tf.Tensor, is_first: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """The model's outputs for this replica's tokens [lanes, time]; where `is_first` [lanes], a text begins."""
+        """Returns the outputs for this replica's tokens [lanes, time]; `is_first` [lanes] resets a lane's state."""
         state = {name: tf.identity(part) for name, part in self._state.items()}
-        # A memory without rows is empty, whatever stands in it.
+        # A memory without rows is empty, whatever values it contains.
         state |= {name: _reset(part, is_first) for name, part in state.items() if not name.endswith("_memory")}
         outputs = self.model({"tokens": tokens, "state": state}, training=training)
         for name, part in outputs["state"].items():
@@ -43,11 +43,11 @@ class StatefulModel:
 
     @tf.function
     def clear(self) -> None:
-        """Puts zeros in place of the state: `is_first` alone cannot get rid of what is not a number."""
+        """Sets the state to zero: `is_first` multiplies by 0 and so cannot remove NaN."""
         self._strategy.run(lambda: [part.assign(tf.zeros_like(part)) for part in self._state.values()])
 
     def variables(self) -> dict[str, tf.Variable]:
-        """What a checkpoint holds of the state: [lanes, ...] on the host. `gather` before saving, `scatter` after."""
+        """The state as saved in a checkpoint, [lanes, ...] on the host. `gather` before saving, `scatter` after."""
         if self._saved is None:
             with tf.device("cpu:0"):
                 self._saved = {
@@ -57,12 +57,12 @@ class StatefulModel:
         return self._saved
 
     def gather(self) -> None:
-        """Brings the state of all replicas into `variables`; every worker of a cluster must call it."""
+        """Copies the state of all replicas to `variables`; every worker of a cluster must call it."""
         for name, part in self._gathered().items():
             self.variables()[name].assign(part)
 
     def scatter(self) -> None:
-        """Gives every replica the state of its lanes from `variables`."""
+        """Copies each replica's lanes from `variables` to its state."""
 
         def share(context):
             first = context.replica_id_in_sync_group * self._share
@@ -81,6 +81,6 @@ class StatefulModel:
 
 
 def _reset(part: tf.Tensor, is_first: tf.Tensor) -> tf.Tensor:
-    """The state [lanes, ...] of the lanes that go on, zeros for those that begin."""
+    """Keeps the state [lanes, ...] of continuing lanes, and sets that of new lanes to zero."""
     goes_on = tf.cast(~is_first, part.dtype)
     return part * tf.reshape(goes_on, [-1] + [1] * (part.shape.rank - 1))

@@ -1,12 +1,12 @@
-"""The training loop under `tf.distribute`: many optimizer steps per call, nothing from Python in between.
+"""The training loop under `tf.distribute`: many optimizer steps per call, without Python in between.
 
-One step, on every replica: forward and backward over its micro-batches, one packed all-reduce of gradients,
-batch-norm statistics and metric sums, then the update, the same on every replica, so no further communication.
-Every variable is replicated and assigned locally; the statistics of batch norm are averaged over the replicas in
-the same all-reduce, so all replicas hold the same values after every step and a checkpoint at any step is exact.
+One step on every replica: forward and backward over its micro-batches, one packed all-reduce of gradients, batch-norm
+statistics and metric sums, then the update, which is identical on all replicas and needs no communication. Every
+variable is replicated and assigned locally; batch-norm statistics are averaged over the replicas in the same
+all-reduce, so all replicas have equal values after every step and a checkpoint at any step is exact.
 
-The host calls `TrainLoop.run(iterator, steps)` and gets a handful of numbers back. Between calls, and only there,
-things happen that are not training.
+The host calls `TrainLoop.run(iterator, steps)` and gets a few numbers back. Evaluation, checkpoints and logging happen
+only between calls.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class TrainLoop:
     """Takes optimizer steps on `state` for a task.
 
     Args:
-        strategy: the `tf.distribute.Strategy` in whose scope `state` was made.
-        task: gives `losses(network, batch, training)`, `network` as in `TrainState`.
+        strategy: the `tf.distribute.Strategy` in whose scope `state` was created.
+        task: provides `losses(network, batch, training)`, `network` as in `TrainState`.
         state: model, optimizer, weight average; advanced in place.
         recipe: `global_batch`, `micro_batches`, `clip_norm` are read.
         weight_decay: coefficient c of the coupled L2 term c * sum(w^2) / 2 over the `decayed` weights. Its gradient
-            c * w is added after the all-reduce, which equals having it in the loss.
+            c * w is added after the all-reduce, which is equivalent to adding the term to the loss.
         decayed: "kernels", "outside_batch_norm" or "all" (`flags.optimization.Optimizer`).
         seed: of dropout and stochastic depth.
         jit_compile: compile forward and backward with XLA.
-        measure_waiting: take the time that is spent waiting for data; TensorFlow's deterministic mode has no clock.
+        measure_waiting: measure the time spent waiting for data; TensorFlow's deterministic mode has no clock.
     """
 
     def __init__(
@@ -134,13 +134,13 @@ class TrainLoop:
 
         numbers = {name: total / self._recipe.global_batch for name, total in sums.items()}
         self._state.schedule.after_step(step, numbers)
-        # A scaled gradient may overflow and only lower the scale; a loss that is not finite is always the end.
+        # A scaled gradient may overflow, which only lowers the scale; a non-finite loss always ends the run.
         healthy = tf.math.is_finite(numbers["loss"]) & (finite | (self._loss_scale is not None))
         norm = tf.where(finite, norm, 0.0) if self._loss_scale is not None else norm
         return numbers | {"gradient_norm": norm, "finite": healthy, "stops": stops, "lr": lr}
 
     def _forward_backward(self, batch, step, replica):
-        """Gradients and metric sums of this replica's part of the global batch, one micro-batch after the other."""
+        """Gradients and metric sums of this replica's part of the global batch, micro-batch by micro-batch."""
         micro_batches = self._micro_batches
         size = self._replica_batch // micro_batches
         seed = tf.stack([tf.cast(self._seed, tf.int64), step])
@@ -154,7 +154,7 @@ class TrainLoop:
                 if self._loss_scale is not None:
                     objective = self._loss_scale.scale(objective)
             gradients = tape.gradient(objective, self._variables)
-            # Of a product over time TensorFlow infers not all of a gradient's shape.
+            # TensorFlow does not infer the complete gradient shape of a product over time.
             gradients = [tf.ensure_shape(g, v.shape) for g, v in zip(gradients, self._variables)]
             sums = {name: tf.reduce_sum(values) for name, values in metrics.items()} | {"loss": tf.reduce_sum(losses)}
             return sums, gradients
@@ -185,7 +185,7 @@ class TrainLoop:
             self._state.average.update(step + 1)
 
     def _local(self, values):
-        """The first replica's part: after the all-reduce every replica has the same numbers."""
+        """The first replica's values: after the all-reduce all replicas have the same."""
         return tf.nest.map_structure(lambda v: self._strategy.experimental_local_results(v)[0], values)
 
 
@@ -194,7 +194,7 @@ def _no_clock() -> tf.Tensor:
 
 
 def packed_sum(replica: tf.distribute.ReplicaContext, values):
-    """Sums a structure of tensors over all replicas as one float32 vector: one message, whatever their number."""
+    """Sums a structure of tensors over all replicas in a single message, packed as one float32 vector."""
     flat = tf.nest.flatten(values)
     packed = tf.concat([tf.reshape(tf.cast(value, tf.float32), [-1]) for value in flat], axis=0)
     parts = tf.split(replica.all_reduce(SUM, packed), [value.shape.num_elements() for value in flat])

@@ -1,4 +1,4 @@
-"""How many steps a run has, how many one call of the loop takes, and what a window of calls amounts to."""
+"""The length of a run in steps, its division into calls of the loop, and means over windows of calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from flags.training import Train
 
-SECONDS_PER_CALL = 2.0  # how long the loop may stay on the devices before the host looks at signals again
+SECONDS_PER_CALL = 2.0  # target duration of a call, after which the host checks for signals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,18 +16,18 @@ class RunLength:
     """The optimizer steps of a run."""
 
     total: int
-    per_epoch: float  # seldom whole; of a text the mean, for its segments vary in length
-    first_pass: int | None = None  # how many come before the second pass of a run that has one
+    per_epoch: float  # rarely an integer; for texts the mean, because segments vary in length
+    first_pass: int | None = None  # steps before the second pass; None: a single pass
 
 
 class Evaluations:
-    """After which steps a run is evaluated: every `eval_every`, or `evals_per_decade` times in a factor of ten."""
+    """The steps after which a run is evaluated: every `eval_every`, or `evals_per_decade` times per factor of ten."""
 
     def __init__(self, train: Train):
         self._every, self._per_decade = train.eval_every, train.evals_per_decade
 
     def after(self, step: int) -> int:
-        """The first such step beyond `step`."""
+        """The first such step after `step`."""
         if self._per_decade is None:
             return step + self._every - step % self._every
         place = max(0, math.floor(self._per_decade * math.log10(step)) - 1) if step else 0
@@ -40,11 +40,11 @@ class Evaluations:
 
 
 class Calls:
-    """Cuts a run into calls of the loop.
+    """Divides a run into calls of the loop.
 
-    A call never crosses a step at which something else happens. With `timed` it is also kept near `SECONDS_PER_CALL`,
-    so that a signal is answered soon; workers of one cluster have different clocks and must not use that. The
-    cut changes nothing in the result.
+    A call never crosses a step at which the host has something to do. With `timed`, calls also take about
+    `SECONDS_PER_CALL`, so that signals are handled soon; workers of a cluster must not use it, because their clocks
+    differ. The division does not affect the result.
     """
 
     def __init__(self, train: Train, length: RunLength, *, profile: tuple[int, int] | None, timed: bool):
@@ -55,17 +55,17 @@ class Calls:
         self._step_seconds: float | None = None
 
     def steps_from(self, step: int) -> int:
-        """How many steps the call that starts at `step` takes."""
+        """The number of steps of the call that starts at `step`."""
         ahead = [every - step % every for every in self._every] + [edge - step for edge in self._edges if edge > step]
         ahead.append(self._evaluations.after(step) - step)
         if not self._timed:
             return min(ahead)
-        # The first call compiles; one step of it tells nothing of the speed.
+        # The first call includes compilation, so one step is enough and its time is not used.
         wanted = 1 if self._step_seconds is None else max(1, int(SECONDS_PER_CALL / self._step_seconds))
         return min(wanted, *ahead)
 
     def took(self, steps: int, seconds: float, *, compiled: bool) -> None:
-        """Tells how long a call of `steps` steps took; not used if it `compiled`."""
+        """Records the duration of a call of `steps` steps; ignored if it `compiled`."""
         if not compiled:
             self._step_seconds = seconds / steps
 
@@ -74,7 +74,7 @@ class Window:
     """Means over the calls since the last report.
 
     Args:
-        unit: what a run counts its speed in: examples, or the bytes or words of a text.
+        unit: unit of the speed: "example", or "byte" or "word" for texts.
     """
 
     def __init__(self, unit: str):
@@ -82,7 +82,7 @@ class Window:
         self._clear()
 
     def add(self, numbers: Mapping[str, float], steps: int, units: int, seconds: float) -> None:
-        """A call of `steps` steps that saw so many `units`."""
+        """Adds a call of `steps` steps that processed `units` units."""
         self._steps += steps
         self._units += units
         self._seconds += seconds
@@ -92,7 +92,7 @@ class Window:
         self._last = dict(numbers)
 
     def close(self) -> dict[str, float]:
-        """The numbers to report; the next window begins."""
+        """Returns the numbers to report and starts the next window."""
         numbers = {name: total / self._steps for name, total in self._sums.items() if name not in INTERNAL + AT_THE_END}
         numbers |= {name: self._last[name] for name in AT_THE_END}
         numbers |= {

@@ -1,4 +1,4 @@
-"""What Keras lacks among optimizers: fused updates, the papers' RMSProp, LAMB and schedules, weight averages."""
+"""Optimizers that Keras lacks: fused updates, the papers' RMSProp, LAMB and schedules, weight averages."""
 
 from __future__ import annotations
 
@@ -79,15 +79,15 @@ _BUILDERS: dict[type[Optimizer], Callable[..., keras.optimizers.Optimizer]] = {
 def build_optimizer(
     recipe: Optimizer, learning_rate: Rate, *, restart: int | None = None
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a recipe. The papers' coupled L2 is not in it: the loop adds that to the gradients.
+    """Builds the optimizer of a recipe, without the papers' coupled L2, which the loop adds to the gradients.
 
-    Every one has `reset()` (`trainers.optimizers.reset`).
+    Every optimizer has `reset()` (`trainers.optimizers.reset`).
 
     Args:
-        restart: the updates before a second pass, where `reset` will be called; None: there is none.
+        restart: number of updates before a second pass, where `reset` will be called; None: no second pass.
 
     Raises:
-        TypeError: no optimizer is made for such a recipe.
+        TypeError: the recipe's type is unknown.
     """
     if type(recipe) not in _BUILDERS:
         raise TypeError(f"no optimizer is made for {type(recipe).__name__}")
@@ -95,7 +95,7 @@ def build_optimizer(
 
 
 class Run(NamedTuple):
-    """What a schedule needs to know of a run."""
+    """The properties of a run that schedules depend on."""
 
     global_batch: int
     steps_per_epoch: float
@@ -133,16 +133,16 @@ def build_schedule(
     total_steps: int,
     second_pass_step: int | None = None,
 ) -> Schedule:
-    """The schedule of a recipe, for one run. Make it in the strategy's scope: it may have variables.
+    """Builds the schedule of a recipe for one run. Call it in the strategy's scope: schedules may have variables.
 
     Args:
         steps_per_epoch: examples / global_batch. It may be fractional, as in EfficientNet's official code: there
             350 epochs of 1,281,167 images at batch 4096 are 109,474 steps, and boundaries fall between steps.
-        total_steps: of the run.
-        second_pass_step: the updates before the second pass of a `WarmUp`; None: there is none.
+        total_steps: steps of the run.
+        second_pass_step: number of updates before the second pass of a `WarmUp`; None: no second pass.
 
     Raises:
-        TypeError: no schedule is made for such a recipe.
+        TypeError: the recipe's type is unknown.
     """
     if type(recipe) not in _RATES:
         raise TypeError(f"no schedule is made for {type(recipe).__name__}")

@@ -1,4 +1,4 @@
-"""Learning rates that drop by a factor, at given steps or by how training goes."""
+"""Learning rates that drop by a factor, at given steps or depending on training progress."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import tensorflow as tf
 from flags.schedules import DynamicDrop, Stepwise
 from trainers.optimizers.schedules import RecipeSchedule
 
-_WARMUP_WINDOW = 100  # updates whose mean training error decides whether the warm-up goes on
+_WARMUP_WINDOW = 100  # updates whose mean training error decides whether the warm-up ends
 
 
 @keras.saving.register_keras_serializable(package="trainers")
 class StepwiseRate(RecipeSchedule):
-    """`flags.schedules.Stepwise` at work: a constant rate, dropped at boundaries or on plateaus, after a warm-up.
+    """Implements `flags.schedules.Stepwise`: a constant rate with drops at boundaries or plateaus, after a warm-up.
 
-    Drops at boundaries count updates alone: the update that follows `boundaries[0]` others is the first at the lower
-    rate. The warm-up ends, and plateaus are seen, by what `after_step` and `after_evaluation` tell.
+    Drops at boundaries depend on the number of updates alone: the update after the first `boundaries[0]` is the first
+    at the lower rate. `after_step` ends the warm-up, `after_evaluation` detects plateaus.
     """
 
     kind = Stepwise
@@ -89,7 +89,7 @@ class StepwiseRate(RecipeSchedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class DynamicDropRate(RecipeSchedule):
-    """`flags.schedules.DynamicDrop` at work, by the losses that `after_step` tells."""
+    """Implements `flags.schedules.DynamicDrop`, based on the losses passed to `after_step`."""
 
     kind = DynamicDrop
 
@@ -97,7 +97,7 @@ class DynamicDropRate(RecipeSchedule):
         super().__init__(recipe)
         self._loss_sum = _variable(0.0, "loss_sum")
         self._best = _variable(math.inf, "best")
-        self._waited = _variable(0.0, "waited")  # updates since the best, or since the last drop
+        self._waited = _variable(0.0, "waited")  # updates since the best loss or the last drop
         self._drops = _variable(0.0, "drops")
 
     @property

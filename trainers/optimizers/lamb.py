@@ -1,7 +1,7 @@
-"""LAMB with a least trust, which SHA-RNN was trained with (section 6.3).
+"""LAMB with a minimum trust ratio, the optimizer of SHA-RNN (section 6.3).
 
-Keras's `Lamb` is another rule: it corrects the moments' bias, has no cut of the weight's norm and no floor under the
-trust ratio, and its weight decay stands outside of the ratio. At SHA-RNN's start the floor holds for every matrix.
+Keras's `Lamb` differs: it has bias correction, does not clip the weight norm, has no lower bound on the trust ratio,
+and applies weight decay outside the ratio. At the start of SHA-RNN's training the bound is active for every matrix.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from trainers.optimizers.reset import Resettable
 
 @keras.saving.register_keras_serializable(package="trainers")
 class LambMinTrust(Resettable, keras.optimizers.Optimizer):
-    """LAMB without bias correction, with decay in the update and a trust ratio that has a floor and no ceiling.
+    """LAMB without bias correction, with decay inside the update and a lower but no upper bound on the trust ratio.
 
         m      = beta_1 * m + (1 - beta_1) * gradient
         v      = beta_2 * v + (1 - beta_2) * gradient^2
         update = m / (sqrt(v) + epsilon) + decay * w
-        trust  = max(min_trust, min(|w|, max_weight_norm) / |update|)          (1 in place of the ratio if either is 0)
+        trust  = max(min_trust, min(|w|, max_weight_norm) / |update|)          (the ratio is 1 if either norm is 0)
         w      = w - lr * trust * update
 
-    |.| is the L2 norm of a whole tensor; every tensor is decayed, biases and layer norms too. A sparse gradient is
-    applied as a dense one.
+    |.| is the L2 norm of a whole tensor; every tensor is decayed, including biases and layer norms. A sparse gradient
+    is applied as a dense one.
 
     Args:
-        decay: not called `weight_decay`, which Keras would apply once more, outside of the ratio.
+        decay: not named `weight_decay`, which Keras would apply again, outside the ratio.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class LambMinTrust(Resettable, keras.optimizers.Optimizer):
         m, v = self._m[index], self._v[index]
         dtype = tf.as_dtype(variable.dtype)
         zero = tf.zeros([], dtype)
-        # Adam at rate 0 moves m and v alone, in one pass over memory.
+        # Adam at rate 0 updates only m and v, in one pass over memory.
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=m.handle,
@@ -79,7 +79,7 @@ class LambMinTrust(Resettable, keras.optimizers.Optimizer):
         tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=update)
 
     def trust_ratio(self, weight: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
-        """What the learning rate is multiplied by for one tensor: [], in the tensor's type."""
+        """The factor of the learning rate for one tensor: [], in the tensor's dtype."""
         weight_norm = tf.minimum(_norm(weight), self.max_weight_norm)
         update_norm = _norm(update)
         both = (weight_norm > 0) & (update_norm > 0)
@@ -97,4 +97,4 @@ class LambMinTrust(Resettable, keras.optimizers.Optimizer):
 
 
 def _norm(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.sqrt(2 * tf.nn.l2_loss(tensor))  # without a tensor of squares
+    return tf.sqrt(2 * tf.nn.l2_loss(tensor))  # does not allocate a tensor of squares

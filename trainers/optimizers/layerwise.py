@@ -1,4 +1,4 @@
-"""SGD whose rate differs from layer to layer."""
+"""SGD with a learning rate per layer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trainers.optimizers.momentum import FusedSGD
 
 @keras.saving.register_keras_serializable(package="trainers")
 class FusedLayerwiseSGD(FusedSGD):
-    """`FusedSGD` without momentum, the learning rate of a layer's weights multiplied by the layer's factor.
+    """`FusedSGD` without momentum; the learning rate of a layer's weights is multiplied by the layer's factor.
 
     Args:
-        factors: a number for each layer that has weights, in the model's order.
+        factors: one number per layer with weights, in the model's order.
     """
 
     def __init__(self, factors: Sequence[float], **kwargs):
@@ -23,7 +23,7 @@ class FusedLayerwiseSGD(FusedSGD):
         self.factors = tuple(factors)
 
     def build(self, variables):
-        """Raises UserError where there are not as many factors as layers."""
+        """Raises UserError if the number of factors differs from the number of layers."""
         super().build(variables)
         owners = [variable.path.rpartition("/")[0] for variable in variables]
         layers = list(dict.fromkeys(owners))

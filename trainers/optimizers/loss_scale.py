@@ -1,6 +1,6 @@
-"""Dynamic loss scaling: keeps the gradients of float16 activations above what float16 rounds to zero.
+"""Dynamic loss scaling: keeps the gradients of float16 activations from underflowing.
 
-Keras's `LossScaleOptimizer` does it around `apply_gradients`; the loop of this project updates variables itself.
+Keras's `LossScaleOptimizer` wraps `apply_gradients`; this project's loop updates variables itself.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import tensorflow as tf
 
 
 class LossScale:
-    """A factor on the loss that doubles after `growth_steps` good steps in a row and halves at every overflow.
+    """A factor on the loss that doubles after `growth_steps` consecutive finite steps and halves at every overflow.
 
-    Make it inside the strategy's scope. Its methods work in a replica and outside, as long as every replica calls them
-    with the same values.
+    Create it in the strategy's scope. Its methods work inside and outside a replica, if every replica calls them with
+    the same values.
     """
 
     def __init__(self, initial: float = 2.0**15, growth_steps: int = 2000):
@@ -27,7 +27,7 @@ class LossScale:
         return [self._scale, self._good_steps]
 
     def scale(self, loss: tf.Tensor) -> tf.Tensor:
-        """`loss` times the factor, in float32: the product need not fit into float16."""
+        """`loss` times the factor, in float32 because the product may overflow float16."""
         return tf.cast(loss, tf.float32) * self._scale
 
     def unscale(self, gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
@@ -35,7 +35,7 @@ class LossScale:
         return [None if g is None else tf.cast(g, tf.float32) / self._scale for g in gradients]
 
     def update(self, finite: tf.Tensor) -> None:
-        """Adapts the factor. `finite`: bool [], whether all gradients of the step were finite, hence applied."""
+        """Adapts the factor. `finite`: bool [], whether all gradients of the step were finite and therefore applied."""
         doubles = finite & (self._good_steps + 1 >= self.growth_steps)
         scale = tf.where(finite, tf.where(doubles, self._scale * 2, self._scale), tf.maximum(self._scale / 2, 1.0))
         good_steps = tf.where(finite & ~doubles, self._good_steps + 1, 0)

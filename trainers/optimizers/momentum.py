@@ -1,4 +1,4 @@
-"""SGD with momentum in one pass over memory; Keras's takes four."""
+"""SGD with momentum in one pass over memory; Keras's SGD takes four."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainers.optimizers.reset import Resettable
 
 @keras.saving.register_keras_serializable(package="trainers")
 class FusedSGD(Resettable, keras.optimizers.SGD):
-    """`keras.optimizers.SGD`, fused: the same arguments and numbers, with the learning rate inside the velocity.
+    """A fused `keras.optimizers.SGD`: the same arguments and results, with the learning rate inside the velocity.
 
         velocity = momentum * velocity - lr * gradient
         variable = variable + velocity                            (Nesterov: + momentum * velocity - lr * gradient)

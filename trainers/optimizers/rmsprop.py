@@ -1,4 +1,4 @@
-"""RMSProp as TensorFlow 1 computes it, which EfficientNet's recipe was tuned with.
+"""TensorFlow 1's RMSProp, with which EfficientNet's recipe was tuned.
 
 Keras starts the mean square at 0, TensorFlow 1 at 1. The first step for a gradient of 0.1 at learning rate 0.256, decay
 0.9 and epsilon 0.001 is 0.572 in Keras and 0.027 in TensorFlow 1.
@@ -20,8 +20,8 @@ class RMSPropTF1(Resettable, keras.optimizers.RMSprop):
         step        = momentum * step + lr * gradient / sqrt(mean_square + epsilon)
         variable    = variable - step
 
-    One fused kernel does all of it in one pass over memory (CPU, GPU, XLA). It takes `keras.optimizers.RMSprop`'s
-    arguments except `centered`. A sparse gradient is applied as a dense one.
+    One fused kernel computes the update in one pass over memory (CPU, GPU, XLA). The arguments are those of
+    `keras.optimizers.RMSprop` except `centered`. A sparse gradient is applied as a dense one.
     """
 
     initial = {"mean_square": 1.0}
@@ -32,7 +32,7 @@ class RMSPropTF1(Resettable, keras.optimizers.RMSprop):
     def build(self, variables):
         if self.built:
             return
-        # Past Keras's RMSprop, which would make its own slots: mean squares of 0, and steps only with momentum.
+        # Skip Keras's RMSprop.build, which creates other slots: mean squares of 0, and steps only with momentum.
         super(keras.optimizers.RMSprop, self).build(variables)
         self._mean_squares = self.add_optimizer_variables(variables, "mean_square", initializer="ones")
         self._steps = self.add_optimizer_variables(variables, "step", initializer="zeros")

@@ -1,4 +1,4 @@
-"""Learning rate schedules of the papers, counted in optimizer steps."""
+"""The papers' learning rate schedules, as functions of the optimizer step."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from flags.schedules import (
     WarmUpInverseSquareRoot,
 )
 
-# A boundary such as 5 * 748.8 is a whole number of steps, but not to the last bit of a float64.
+# A boundary such as 5 * 748.8 is a whole number of steps, but not exactly so in float64.
 _ROUNDING = 1e-12
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that may follow how training goes: it is told, and remembers in `variables`.
+    """A learning rate that may depend on training progress, which it stores in `variables`.
 
-    Called with the number of updates so far, it gives the rate of the next one, float32 [].
+    Called with the number of updates so far, it returns the rate of the next one, float32 [].
     """
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """What a checkpoint must hold to go on with the same rates."""
+        """The state that a checkpoint must contain to resume with the same rates."""
         return []
 
     def after_step(self, step: tf.Tensor, numbers: Mapping[str, tf.Tensor]) -> None:
-        """Tells of an update, in every replica: its number from 0, and its batch's mean of each metric of the task."""
-        return  # AutoGraph takes no function that is a docstring alone
+        """Called in every replica after an update, with its number (from 0) and the batch means of the metrics."""
+        return  # AutoGraph rejects a function that consists of a docstring
 
     def after_evaluation(self, value: float) -> None:
-        """Tells of an evaluation during training, by the monitored metric; outside `strategy.run`."""
+        """Called outside `strategy.run` after an evaluation during training, with the monitored metric."""
 
     def marked_steps(self, total_steps: int) -> list[tuple[int, str, float]]:
-        """The steps of a run at which the rate is worth a look, with labels and rates, as far as they can be told."""
+        """The notable steps of a run as (step, label, rate), as far as they are known in advance."""
         raise NotImplementedError
 
 
 class RecipeSchedule(Schedule):
-    """A schedule that is made from its recipe, an instance of `kind`, and saved as that."""
+    """A schedule built from its recipe, an instance of `kind`, and serialised as that recipe."""
 
     kind: type
 
@@ -57,17 +57,17 @@ class RecipeSchedule(Schedule):
 
     @classmethod
     def from_config(cls, config):
-        # A file has lists in place of tuples.
+        # Saved configs contain lists instead of tuples.
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in config["recipe"].items()}
         return cls(**{**config, "recipe": cls.kind(**values)})
 
 
 @keras.saving.register_keras_serializable(package="trainers")
 class WarmedExponential(Schedule):
-    """lr * decay_rate ** (step / decay_steps); before `warmup_steps` a straight line from 0 to lr instead.
+    """lr * decay_rate ** (step / decay_steps), after a linear warm-up from 0 to lr over `warmup_steps`.
 
-    With `staircase` the exponent is rounded down. It counts from step 0, so that the rate jumps down where the
-    warm-up ends (EfficientNet, section 5 of the recipe: 0.256 -> 0.256 * 0.97^2). Computed in float64.
+    With `staircase` the exponent is rounded down. It counts from step 0, so the rate drops at the end of the warm-up
+    (EfficientNet, section 5 of the recipe: 0.256 -> 0.256 * 0.97^2). Computed in float64.
     """
 
     def __init__(self, *, lr: float, decay_rate: float, decay_steps: float, warmup_steps: int, staircase: bool = True):
@@ -112,10 +112,11 @@ class WarmedExponential(Schedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class WarmUpRate(RecipeSchedule):
-    """`flags.schedules.WarmUp` at work: s counts updates from 1, so that the very first has lr / warmup_steps.
+    """Implements `flags.schedules.WarmUp`: s counts updates from 1, so the first has lr / warmup_steps.
 
-    The rate of update s is lr * (min(s, warmup_steps) / warmup_steps - clip((s - cooldown) / cooldown, 0, 1)), never
-    below 0, in float64. After `second_pass_step` updates s counts anew and `second_pass_factor` multiplies the rate.
+    The rate of update s is lr * (min(s, warmup_steps) / warmup_steps - clip((s - cooldown) / cooldown, 0, 1)), at least
+    0, in float64. After `second_pass_step` updates s restarts from 1 and the rate is multiplied by
+    `second_pass_factor`.
     """
 
     kind = WarmUp
@@ -140,7 +141,7 @@ class WarmUpRate(RecipeSchedule):
         return tf.cast(lr * factor, tf.float32)
 
     def marked_steps(self, total_steps):
-        """Of each pass its start, the first update at the full rate and the first of the cooldown; the last step."""
+        """Start, first update at the full rate and first update of the cooldown of each pass; the last step."""
         second = total_steps if self.second_pass_step is None else min(self.second_pass_step, total_steps)
         marks = self._marks_of_pass(0, second, "start") | self._marks_of_pass(second, total_steps, "second pass")
         marks[total_steps - 1] = "last step"
@@ -159,7 +160,7 @@ class WarmUpRate(RecipeSchedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class InverseSquareRootRate(RecipeSchedule):
-    """`flags.schedules.InverseSquareRoot` at work; computed in float64."""
+    """Implements `flags.schedules.InverseSquareRoot`, in float64."""
 
     kind = InverseSquareRoot
 
@@ -176,7 +177,7 @@ class InverseSquareRootRate(RecipeSchedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class WarmUpInverseSquareRootRate(RecipeSchedule):
-    """`flags.schedules.WarmUpInverseSquareRoot` at work; computed in float64."""
+    """Implements `flags.schedules.WarmUpInverseSquareRoot`, in float64."""
 
     kind = WarmUpInverseSquareRoot
 
@@ -193,7 +194,7 @@ class WarmUpInverseSquareRootRate(RecipeSchedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class ConstantRate(RecipeSchedule):
-    """`flags.schedules.Constant` at work."""
+    """Implements `flags.schedules.Constant`."""
 
     kind = Constant
 
@@ -206,10 +207,10 @@ class ConstantRate(RecipeSchedule):
 
 @keras.saving.register_keras_serializable(package="trainers")
 class CosineRate(RecipeSchedule):
-    """`flags.schedules.Cosine` at work; computed in float64.
+    """Implements `flags.schedules.Cosine`, in float64.
 
     Args:
-        total_steps: of the run; the last of them has final_factor * lr.
+        total_steps: steps of the run; the last has final_factor * lr.
     """
 
     kind = Cosine

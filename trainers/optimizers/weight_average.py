@@ -1,6 +1,6 @@
-"""The average of a network's weights over training, which EfficientNet is evaluated and exported with.
+"""The moving average of a network's weights, with which EfficientNet is evaluated and exported.
 
-Keras's `use_ema` leaves out batch norm's moving statistics and does not warm the decay up; both are part of the recipe.
+Keras's `use_ema` excludes batch norm's moving statistics and does not warm up the decay; the recipe needs both.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import tensorflow as tf
 class WeightAverage:
     """Exponential moving averages of Keras variables, starting as copies of them.
 
-    Make it inside the strategy's scope. Every replica keeps and updates its own copy, so that no step communicates;
-    the copies are the same as long as the averaged variables are the same on every replica.
+    Create it in the strategy's scope. Every replica keeps and updates its own copy without communication; the copies
+    are equal as long as the averaged variables are equal on every replica.
 
     Args:
-        variables: of a model, trainable weights and moving statistics; what is not floating-point is left out.
+        variables: a model's trainable weights and moving statistics; variables that are not floating-point are skipped.
         decay: the largest decay; at step t it is min(decay, (1 + t) / (10 + t)).
 
     Attributes:
@@ -34,28 +34,28 @@ class WeightAverage:
         self._strategy = tf.distribute.get_strategy()
 
     def update(self, step) -> None:
-        """Moves the averages towards the variables. In a replica, after the optimizer's update.
+        """Moves the averages towards the variables. Call it in a replica, after the optimizer's update.
 
         Args:
             step: optimizer updates so far. TensorFlow 1 counts the one just made: 1 at the first call.
         """
         step = tf.cast(step, tf.float32)
-        # 1 - min(decay, (1 + step) / (10 + step)), without the digits that 1 - 0.9999 loses in float32.
+        # 1 - min(decay, (1 + step) / (10 + step)), without the cancellation of 1 - 0.9999 in float32.
         rate = tf.maximum(1 - self.decay, 9 / (10 + step))
         for average, variable in zip(self.variables, self.averaged, strict=True):
             average.assign_sub(tf.cast(rate, average.dtype) * (average - variable.value))
 
     def restart(self) -> None:
-        """The averages become copies of the variables again: after other weights were loaded into the model."""
+        """Resets the averages to copies of the variables, after other weights were loaded into the model."""
         for average, variable in zip(self.variables, self.averaged, strict=True):
             average.assign(variable.value)
 
     @contextlib.contextmanager
     def swapped(self) -> Iterator[None]:
-        """The model holds the averages inside, and exactly what it held before, on every replica, afterwards.
+        """Context in which the model has the averaged weights; restores its weights exactly on exit, on every replica.
 
-        Outside `strategy.run` only, and not in a `tf.function`. The variables' own values are kept aside meanwhile,
-        which takes the model's size; a checkpoint of the training written inside would lack them.
+        Use it outside `strategy.run` and `tf.function`. The model's weights are copied meanwhile, which takes memory of
+        the model's size; do not write a training checkpoint inside, it would lack them.
         """
         replicas = [self._strategy.experimental_local_results(v.value) for v in self.averaged]
         before = [[replica.read_value() for replica in variable] for variable in replicas]

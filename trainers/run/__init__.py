@@ -1,1 +1,1 @@
-"""Files, devices, screen and signals of a run: everything around training that is not training."""
+"""Files, devices, console output and signals of a run: everything around training itself."""

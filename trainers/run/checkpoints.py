@@ -1,11 +1,11 @@
-"""Checkpoints that survive a kill at any instant: written aside, synced, renamed; the best is kept besides the latest.
+"""Checkpoints that survive a kill at any time: written to a temporary folder, synced, renamed.
 
     checkpoints/
       step-00001000/      variables.index, variables.data-00000-of-00001 (TensorFlow's format), run.json
-      best.json           which step is the best so far, and by what
+      best.json           the best step so far, its metric and value
 
-A folder under its final name is whole: its files were on the disk before the rename. TensorFlow checks a CRC of
-every tensor on reading, so damage that comes later is found, reported, and the checkpoint before it is used.
+A folder under its final name is complete: its files were synced to disk before the rename. TensorFlow verifies a CRC of
+every tensor on reading, so later damage is detected and reported, and the previous checkpoint is used.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: where they live; created on the first save.
-        keep: how many of the latest are kept (the best is kept as well).
+        folder: the directory of checkpoints; created on the first save.
+        keep: number of latest checkpoints to keep; the best is always kept.
     """
 
     def __init__(self, folder: pathlib.Path, *, keep: int):
@@ -46,7 +46,7 @@ class Checkpoints:
 
     @property
     def best(self) -> dict | None:
-        """`{"step", "metric", "value"}` of the best evaluation so far whose checkpoint is there."""
+        """`{"step", "metric", "value"}` of the best evaluation so far; None if its checkpoint does not exist."""
         try:
             best = json.loads((self.folder / "best.json").read_text())
             return best if best["step"] in self.steps() else None
@@ -57,10 +57,10 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}"
 
     def save(self, step: int, variables: Mapping[str, tf.Variable], run: Mapping) -> None:
-        """Writes `variables` and the host's part of the state, `run` (JSON), then removes what is no longer kept.
+        """Writes `variables` and the host's part of the state, `run` (JSON), then removes old checkpoints.
 
         Raises:
-            OSError: the disk is full or cannot be written. What was saved before is untouched.
+            OSError: the disk is full or not writable. Earlier checkpoints are untouched.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in self.folder.glob("writing-*"):
@@ -79,14 +79,14 @@ class Checkpoints:
             shutil.rmtree(aside, ignore_errors=True)
             raise
         final = self.path(step)
-        if final.exists():  # damaged, or saved twice at one step
+        if final.exists():  # damaged, or saved twice at the same step
             shutil.rmtree(final)
         os.rename(aside, final)
         fsync(self.folder)
         self._rotate()
 
     def mark_best(self, step: int, metric: str, value: float) -> None:
-        """Names the checkpoint of `step`, which is there, as the best; it is kept until a better one comes."""
+        """Marks the existing checkpoint of `step` as the best; it is kept until a better one is marked."""
         write_json(self.folder / "best.json", {"step": step, "metric": metric, "value": value})
         self._rotate()
 
@@ -94,7 +94,7 @@ class Checkpoints:
         """Reads the checkpoint of `step` into `variables`; returns its `run`.
 
         Raises:
-            DamagedCheckpoint: it cannot be read whole, or it lacks one of the variables.
+            DamagedCheckpoint: the checkpoint cannot be read completely, or it lacks a variable.
         """
         path = self.path(step)
         try:
@@ -108,23 +108,23 @@ class Checkpoints:
             raise DamagedCheckpoint(f"{path} cannot be read: {reason.splitlines()[0]}") from error
 
     def restore_latest(self, variables: Mapping[str, tf.Variable]) -> dict | None:
-        """Reads the newest checkpoint that is whole; damaged ones are reported and passed over. None if there is none.
+        """Reads the newest intact checkpoint, reporting and skipping damaged ones; None if there are no checkpoints.
 
         Raises:
-            RunError: there are checkpoints, and none of them is whole. Only the user may throw a run away.
+            RunError: all checkpoints are damaged. Only the user may discard a run.
         """
         steps = self.steps()
         for step in reversed(steps):
             try:
                 return self.restore(step, variables)
             except DamagedCheckpoint as error:
-                logging.warning("%s. The one before it is used.", error)
+                logging.warning("%s. Using the checkpoint before it.", error)
         if steps:
-            raise RunError(f"{self.folder}: no checkpoint can be read whole. To begin anew, move this folder away.")
+            raise RunError(f"{self.folder}: all checkpoints are damaged. To start over, move this folder away.")
         return None
 
     def drop_after(self, step: int) -> None:
-        """Removes checkpoints beyond `step`: damaged ones that a resumed run will write again."""
+        """Removes checkpoints after `step`: damaged ones that the resumed run will write again."""
         for later in (s for s in self.steps() if s > step):
             shutil.rmtree(self.path(later))
 
@@ -137,4 +137,4 @@ class Checkpoints:
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint that cannot be read whole; the message names it and the reason."""
+    """A checkpoint that cannot be read completely; the message names it and the reason."""

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a start line, a progress bar on a terminal, plain lines elsewhere. All on stderr."""
+"""Progress output of a run on stderr: a start line, a progress bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from flags import metrics
 
-HIDDEN = ("absolute_error", "top1_clean", "bpc_author", "perplexity_author")  # metrics that a line has no room for
+HIDDEN = ("absolute_error", "top1_clean", "bpc_author", "perplexity_author")  # metrics left out to keep lines short
 
 
 class Console:
@@ -27,7 +27,7 @@ class Console:
             print(text, file=sys.stderr, flush=True)
 
     def began(self, step: int) -> None:
-        """The clock of the ETA starts: compilation is over, `step` steps are done."""
+        """Starts the clock of the ETA, with compilation finished and `step` steps done."""
         self._began = (time.perf_counter(), step)
 
     def progress(self, step: int) -> None:
@@ -54,14 +54,14 @@ class Console:
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds, as a person writes them: 1:02:03 or 2:03."""
+    """Formats seconds as 1:02:03 or 2:03."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def _shown(numbers: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    """What a line shows of a report's numbers: metrics, the learning rate, the speed, the share of waiting for data."""
+    """The entries of a progress line: metrics, learning rate, speed, share of time spent waiting for data."""
     for name in metrics.METRICS:
         if name in numbers and name not in HIDDEN:
             percent = metrics.get(name).percent

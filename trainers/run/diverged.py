@@ -1,4 +1,4 @@
-"""The error of a model that has diverged, wherever that shows."""
+"""The error for a model that has diverged."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ LOWER_RATE = "a lower learning rate (--set=schedule.lr=...)"
 
 
 def diverged(what: str, then: str = "", remedy: str = LOWER_RATE) -> RunError:
-    """The error of a model of which `what`, such as its scores, is NaN or infinite.
+    """Returns the error for a model whose `what` (such as "scores") are NaN or infinite.
 
     Args:
-        then: what was not done because of it, such as "nothing was exported".
-        remedy: what to train again with.
+        then: the consequence, such as "nothing was exported".
+        remedy: the suggested change for training again.
     """
     consequence = f"; {then}" if then else ""
     return RunError(f"the model has diverged (its {what} are NaN or infinite){consequence}. Train again with {remedy}.")

@@ -1,4 +1,4 @@
-"""Writes a finished model: as a Keras file, and as a SavedModel that is checked against the live model."""
+"""Writes a finished model as a Keras file and as a SavedModel, which is checked against the live model."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from trainers.tasks.task import Task
 
 
 def write_keras_model(model: keras.Model, path: pathlib.Path) -> None:
-    """Saves a model in one step: a reader finds the old file or the new one, whole."""
+    """Saves a model atomically: a reader sees either the old file or the complete new one."""
     temporary = path.with_name(".writing.keras")
     model.save(temporary)
     os.replace(temporary, path)
 
 
 def write_saved_model(task: Task, model: keras.Model, path: pathlib.Path) -> float:
-    """Exports `model` to `path`; returns the largest difference of an answer to the live model's.
+    """Exports `model` to `path`; returns the largest difference between its outputs and the live model's.
 
     Raises:
-        RunError: what was written does not compute what the live model computes, or that is not finite. What was at
-            `path` before is still there.
+        RunError: the outputs of the SavedModel differ from the live model's, or are not finite. An earlier SavedModel
+            at `path` is left in place.
     """
     temporary = path.with_name(f".{path.name}.writing")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -38,7 +38,7 @@ def write_saved_model(task: Task, model: keras.Model, path: pathlib.Path) -> flo
 
 
 def single_device_copy(model: keras.Model) -> keras.Model:
-    """The same model and weights outside any distribution strategy, in float32."""
+    """Copies a model and its weights outside any distribution strategy, in float32."""
     config = keras.saving.serialize_keras_object(model)
     with keras.device("cpu:0"), deep_graphs():
         copy = keras.saving.deserialize_keras_object(_in_float32(config))
@@ -47,7 +47,7 @@ def single_device_copy(model: keras.Model) -> keras.Model:
 
 
 def _in_float32(config):
-    """A model's config with every mixed-precision policy replaced: a server computes in float32."""
+    """Replaces every mixed-precision policy in a model's config by float32."""
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy" and config["config"]["name"].startswith("mixed_"):
             return {**config, "config": {"name": "float32"}}

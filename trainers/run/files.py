@@ -1,4 +1,4 @@
-"""Writing a file so that a reader, or a run after a crash, sees the old content or the new, never a part."""
+"""Atomic file writes: a reader, or a run after a crash, sees the old content or the new, never a part of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def fsync(path: pathlib.Path) -> None:
-    """Waits until a file's content, or a folder's entries, are on the disk."""
+    """Flushes a file's content, or a folder's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -23,7 +23,7 @@ def fsync(path: pathlib.Path) -> None:
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Replaces `path` by `content` in one step."""
+    """Atomically replaces the content of `path`."""
     aside = path.with_name(f".{path.name}.writing")
     aside.write_bytes(content)
     fsync(aside)
@@ -31,12 +31,12 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
 
 
 def replace_remote(path: str, content: bytes) -> None:
-    """As `write_bytes`, on any file system that TensorFlow knows (`gs://`, ...), by any number of processes at once.
+    """Like `write_bytes`, on any file system that TensorFlow supports (`gs://`, ...), safe with concurrent writers.
 
     Raises:
-        tf.errors.OpError: it cannot be written.
+        tf.errors.OpError: the file cannot be written.
     """
-    import tensorflow as tf  # the other functions here are used without it
+    import tensorflow as tf  # imported here because the other functions do not need it
 
     aside = f"{path}.{uuid.uuid4().hex}.writing"
     with tf.io.gfile.GFile(aside, "wb") as file:
@@ -53,7 +53,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """A compressed archive of arrays by name, as `numpy.load` reads it."""
+    """Returns a compressed archive of named arrays for `numpy.load`."""
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     return content.getvalue()

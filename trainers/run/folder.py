@@ -1,11 +1,11 @@
-"""A run's folder: who may write it, which recipe it holds, and what it logs.
+"""The run directory: locking, the recipe it belongs to, and the log of metrics.
 
-config.json      the whole recipe as run, versions, seed, git commit, command line
+config.json      the complete recipe, versions, seed, git commit, command line
 metrics.jsonl    one line per logged step
 results.json     at the end
 checkpoints/     train/  eval/  saved_model/  model.keras  report/
 
-A task may keep further files there (`Task.assets`, `Evaluation.assets`).
+A task may add further files (`Task.assets`, `Evaluation.assets`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from trainers.run.locks import locked
 
 
 class RunFolder:
-    """The folder of one run; paths of what it holds."""
+    """The directory of one run, and the paths in it."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
@@ -44,17 +44,17 @@ class RunFolder:
         self.keras_model = self.path / "model.keras"
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Holds the folder for writing (`trainers.run.locks`)."""
+        """Locks the folder for writing (`trainers.run.locks`)."""
         return locked(self.path)
 
     def holds(self, recipe: Experiment, settings: Mapping[str, Any]) -> bool:
-        """Whether a run of this recipe is already here, to be resumed.
+        """Whether the folder contains a run of this recipe, to be resumed.
 
         Args:
-            settings: besides the recipe, what decides a run's numbers: data, seed, precision.
+            settings: the settings besides the recipe that affect a run's numbers: data, seed, precision.
 
         Raises:
-            UserError: another recipe is in the folder; the message shows the difference.
+            UserError: the folder contains another recipe; the message lists the differences.
         """
         config = folders.read_config(self.path)
         if config is None:
@@ -63,13 +63,13 @@ class RunFolder:
         different = folders.differences(config, settings, overrides.flatten(recipe), own)
         if different:
             raise UserError(
-                f"--model_dir={self.path} holds a run with another recipe: {'; '.join(different)}. "
-                "Name another --model_dir, or give the flags of the run that is there."
+                f"--model_dir={self.path} contains a run with another recipe: {'; '.join(different)}. "
+                "Give another --model_dir, or the flags of that run."
             )
         return True
 
     def claim(self, recipe: Experiment, settings: Mapping[str, Any]) -> None:
-        """Writes `config.json`: from now on this folder belongs to a run of `recipe`."""
+        """Writes `config.json`, which assigns this folder to a run of `recipe`."""
         write_json(
             self.config,
             {
@@ -85,7 +85,7 @@ class RunFolder:
         )
 
     def write_assets(self, assets: Mapping[str, bytes]) -> None:
-        """Writes files by name, each in one step."""
+        """Writes files by name, each atomically."""
         for name, content in assets.items():
             write_bytes(self.path / name, content)
 
@@ -95,17 +95,17 @@ class RunFolder:
             file.write(json.dumps({"step": step, "split": split, **numbers}) + "\n")
 
     def read_metrics(self) -> list[dict]:
-        """All whole lines of `metrics.jsonl`."""
+        """All complete lines of `metrics.jsonl`."""
         if not self.metrics.exists():
             return []
         rows = []
         for line in self.metrics.read_text().splitlines():
-            with contextlib.suppress(ValueError):  # a line cut by a kill
+            with contextlib.suppress(ValueError):  # a line truncated by a kill
                 rows.append(json.loads(line))
         return rows
 
     def forget_after(self, step: int) -> None:
-        """Drops logged lines beyond `step`: the resumed run will write them again."""
+        """Drops logged lines after `step`; the resumed run will write them again."""
         rows = [row for row in self.read_metrics() if row["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
 
@@ -114,7 +114,7 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 
 def _git_commit() -> str | None:
-    """The commit of this project's checkout; None outside one."""
+    """The commit of this project's checkout; None outside a checkout."""
     here = pathlib.Path(__file__).parent
     try:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""Layers of a model by name: which of them a recipe's `init` skips or freezes."""
+"""Selects layers by name, to skip or freeze them as a recipe's `init` says."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from flags.recipe import Init
 
 
 def freeze(model: keras.Model, init: Init) -> None:
-    """Makes the layers of `init.frozen` untrainable. Their batch norms use their moving statistics.
+    """Makes the layers of `init.frozen` untrainable. Frozen batch norms use their moving statistics.
 
     Raises:
-        UserError: a pattern matches no layer, or nothing is left to train.
+        UserError: a pattern matches no layer, or no trainable weights remain.
     """
     for layer in matching(model, init.frozen, "init.frozen"):
         layer.trainable = False
     if not model.trainable_variables:
-        raise UserError(f"init.frozen={','.join(init.frozen)}: nothing is left to train. Freeze fewer layers.")
+        raise UserError(f"init.frozen={','.join(init.frozen)}: no trainable weights remain. Freeze fewer layers.")
 
 
 def initialise(model: keras.Model, init: Init) -> list[str]:
-    """Loads the weights of `init.path` into all layers but those of `init.skip`; returns lines on what was loaded.
+    """Loads the weights of `init.path` into all layers except `init.skip`; returns lines that describe the result.
 
     Raises:
-        UserError: the file cannot be read or is of another model, or a pattern matches no layer.
+        UserError: the file cannot be read or belongs to another model, or a pattern matches no layer.
     """
     skipped = [(layer, layer.get_weights()) for layer in matching(model, init.skip, "init.skip")]
     try:
@@ -42,10 +42,10 @@ def initialise(model: keras.Model, init: Init) -> list[str]:
 
 
 def matching(model: keras.Model, patterns: Sequence[str], field: str) -> list[keras.Layer]:
-    """The layers whose names match one of the patterns.
+    """Returns the layers whose names match one of the patterns.
 
     Raises:
-        UserError: a pattern matches none.
+        UserError: a pattern matches no layer.
     """
     chosen = []
     for pattern in patterns:

@@ -1,4 +1,4 @@
-"""The model of a run: the one in its folder, or weights from elsewhere in its network."""
+"""Loads a run's model: from its folder, or its network with external weights."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from trainers.run.folder import RunFolder
 
 
 def load_finished(experiment: str, folder: RunFolder, strategy: tf.distribute.Strategy) -> keras.Model:
-    """The model in the folder of a finished run.
+    """Loads the model of a finished run.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: the file does not exist or cannot be read.
     """
     path = folder.keras_model
     if not path.exists():
         raise UserError(
-            f"{path}: there is no finished run here. Train it first: python -m trainers.main "
+            f"{path}: does not exist; the run is not finished. Train it first: python -m trainers.main "
             f"--experiment={experiment} --model_dir={folder.path}"
         )
     try:
@@ -33,10 +33,10 @@ def load_finished(experiment: str, folder: RunFolder, strategy: tf.distribute.St
 
 
 def load_imported(model: keras.Model, path: str, *, mode: str, quiet: bool) -> keras.Model:
-    """The recipe's model with all of its weights from `--init_from`; prints on stderr what they expect of images.
+    """Loads all weights of the recipe's model from `--init_from`; prints their expected preprocessing on stderr.
 
     Raises:
-        UserError: they cannot be read, belong to another model, or lack those of the head.
+        UserError: the weights cannot be read, belong to another model, or lack the head.
     """
     try:
         loaded = tf_models.load_weights(model, path)
@@ -45,7 +45,7 @@ def load_imported(model: keras.Model, path: str, *, mode: str, quiet: bool) -> k
     if loaded.initial:
         raise UserError(
             f"--init_from={path}: {loaded}. Without a trained head there is nothing to {mode}: "
-            "use weights of as many classes, or train first."
+            "use weights with the same number of classes, or train first."
         )
     if not quiet:
         print(f"--init_from: {loaded}", file=sys.stderr)

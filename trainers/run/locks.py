@@ -1,4 +1,4 @@
-"""Who may write a folder: locks that the system lets go of when their process ends, however it ends."""
+"""Folder locks, which the operating system releases when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from flags.errors import UserError
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path, name: str = "lock", *, is_shared: bool = False) -> Iterator[None]:
-    """Holds a folder, which is made if it is not there, by a file in it; `is_shared` with others that share it.
+    """Locks a folder with a file in it, creating the folder if needed; `is_shared` takes a shared lock.
 
     Raises:
-        UserError: another process holds it (named by its number, host and start), or it cannot be written.
+        UserError: another process holds the lock (the message names its id, host and start), or the folder is not
+            writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +33,7 @@ def locked(folder: pathlib.Path, name: str = "lock", *, is_shared: bool = False)
             lock.seek(0)
             owner = lock.read().strip() or "another process"
             raise UserError(
-                f"--model_dir={folder}: {owner} is writing this folder. Wait for it, stop it, or name another folder."
+                f"--model_dir={folder}: {owner} is writing this folder. Wait for it, stop it, or give another folder."
             ) from None
         lock.truncate(0)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
@@ -42,4 +43,4 @@ def locked(folder: pathlib.Path, name: str = "lock", *, is_shared: bool = False)
 
 
 def unwritable(folder: pathlib.Path, error: OSError) -> UserError:
-    return UserError(f"--model_dir={folder}: cannot be written ({error.strerror}). Name another folder.")
+    return UserError(f"--model_dir={folder}: cannot be written ({error.strerror}). Give another folder.")

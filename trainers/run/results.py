@@ -1,4 +1,4 @@
-"""What a run ends with: results.json, and the same as a person reads it."""
+"""The results of a run: results.json, and its summary on the console."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainers.run.console import duration
 from trainers.run.folder import RunFolder
 from trainers.tasks.task import Task
 
-OTHER_METRICS = {  # of the same weights, without what the recipe does to them at the end; how they are shown
+OTHER_METRICS = {  # metrics without one of the recipe's final steps -> their label in the summary
     "metrics_without_average": "not averaged",
     "metrics_with_moving_statistics": "moving BN",
 }
@@ -24,10 +24,10 @@ def results_of(
     """The content of results.json.
 
     Args:
-        numbers: `metrics` on the test split and, where they were measured, those of `OTHER_METRICS`, `fit`, and what
-            the evaluation told.
-        selected_step: whose weights these are.
-        seconds: of training.
+        numbers: `metrics` on the test split and, if measured, those of `OTHER_METRICS`, `fit`, and the extras of the
+            evaluation.
+        selected_step: the step of the checkpoint in use.
+        seconds: duration of training.
     """
     recipe = task.recipe
     return {
@@ -47,11 +47,11 @@ def results_of(
 
 
 def summary(task: Task, folder: RunFolder, results: Mapping[str, Any], *, extras: str, difference: float | None) -> str:
-    """What is printed when a run ends.
+    """Formats the summary that is printed at the end of a run.
 
     Args:
-        extras: lines on the extras of the evaluation.
-        difference: of the SavedModel's outputs from the live model's; None: none was written.
+        extras: formatted extras of the evaluation.
+        difference: between the outputs of SavedModel and live model; None if no SavedModel was written.
     """
     recipe, names, units = task.recipe, task.result_names, f"{task.unit}s"
     metrics, paper = results["metrics"], results["paper"]

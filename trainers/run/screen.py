@@ -1,4 +1,4 @@
-"""What comes on stdout as it is made, safe to look at."""
+"""Streams generated text to stdout, with control characters escaped."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # without tab and newli
 
 
 class Screen:
-    r"""Prints bytes on stdout as they come, as text that is safe on a terminal.
+    r"""Prints bytes on stdout immediately, as text that is safe on a terminal.
 
-    What is not UTF-8, or a control character other than tab and newline, is shown as \xNN; what stdout's encoding
-    lacks, as \uNNNN.
+    Bytes that are not UTF-8, and control characters other than tab and newline, are printed as \xNN; characters that
+    stdout's encoding lacks, as \uNNNN.
     """
 
     def __init__(self):
@@ -21,7 +21,7 @@ class Screen:
         self._begins_line = True
 
     def print(self, content: bytes, final: bool = False) -> None:
-        """Prints all whole characters of what has come; if `final`, the rest as well."""
+        """Prints all complete characters received so far; if `final`, the rest as well."""
         text = CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", self._decoder.decode(content, final))
         encoding = sys.stdout.encoding or "utf-8"
         print(text.encode(encoding, "backslashreplace").decode(encoding), end="", flush=True)

@@ -1,14 +1,14 @@
-"""SIGTERM and Ctrl-C: asked for once, the run saves and ends; asked for twice, it ends at once."""
+"""SIGTERM and Ctrl-C: after the first, the run saves and exits; after the second, it exits immediately."""
 
 from __future__ import annotations
 
 import signal
 
-STOPPED = 75  # the exit status of a run that was asked to stop and saved everything
+STOPPED = 75  # the exit status of a run that was stopped and saved everything
 
 
 class Stopped(Exception):
-    """The run was asked to stop, and everything is saved. `main` exits with status `STOPPED`."""
+    """The run was stopped by a signal, and everything is saved. `main` exits with status `STOPPED`."""
 
 
 class StopSignals:

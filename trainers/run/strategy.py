@@ -1,4 +1,4 @@
-"""Which devices a run uses, how they work together, and in what precision."""
+"""Devices, distribution strategy and precision of a run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from flags.errors import UserError
 
 
 def configure(*, devices: str | None, seed: int, deterministic: bool) -> None:
-    """Settings that TensorFlow takes only before its first operation: logical CPU devices, seeds, determinism.
+    """Applies settings that TensorFlow accepts only before its first operation: logical CPUs, seeds, determinism.
 
-    `devices="cpu*2"` makes two logical CPU devices, so that replicas can be tried where there is no GPU.
+    `devices="cpu*2"` creates two logical CPU devices, so that replicas can be tested without GPUs.
     """
     match = re.fullmatch(r"cpu\*(\d+)", devices or "")
     if match:
@@ -30,13 +30,13 @@ def configure(*, devices: str | None, seed: int, deterministic: bool) -> None:
 
 
 def make_strategy(name: str, *, cluster: str | None, devices: str | None) -> tf.distribute.Strategy:
-    """The strategy called `one_device`, `mirrored`, `multi_worker`, `tpu`, or by `auto` what fits the devices.
+    """Returns the strategy `one_device`, `mirrored`, `multi_worker` or `tpu`; `auto` chooses one for the devices.
 
     `auto`: all GPUs mirrored; else several logical CPUs mirrored; else the CPU. With `multi_worker` this must run
-    before any other operation: the workers find each other here, and it waits until all are there.
+    before any other operation: it connects the workers, and waits for all of them.
 
     Raises:
-        UserError: a device that is not there, or a cluster that is not described.
+        UserError: a device does not exist, or the cluster is not described.
     """
     if name == "auto" and cluster is not None:
         name = "tpu" if cluster == "tpu" else "multi_worker"
@@ -50,7 +50,7 @@ def make_strategy(name: str, *, cluster: str | None, devices: str | None) -> tf.
     if name == "one_device":
         if len(chosen) > 1 and devices is not None:
             raise UserError(
-                f"--strategy=one_device with --devices={devices}: name one device, or use --strategy=mirrored"
+                f"--strategy=one_device with --devices={devices}: give one device, or use --strategy=mirrored"
             )
         return tf.distribute.OneDeviceStrategy(chosen[0])
     return tf.distribute.MirroredStrategy(chosen)
@@ -69,7 +69,7 @@ def _devices(devices: str | None) -> list[str]:
         there = {"GPU": gpus, "CPU": cpus}[kind]
         if int(index or 0) >= len(there):
             have = ", ".join(f"{k}:{i}" for k, names in (("gpu", gpus), ("cpu", cpus)) for i in range(len(names)))
-            raise UserError(f"--devices={devices}: there is no {device.strip()} on this machine. There are: {have}.")
+            raise UserError(f"--devices={devices}: this machine has no {device.strip()}. Available: {have}.")
         chosen.append(there[int(index or 0)])
     return chosen
 
@@ -102,7 +102,7 @@ def _tpu() -> tf.distribute.Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, tf.errors.OpError, RuntimeError) as error:
         raise UserError(
-            f"--strategy=tpu: no TPU answers ({str(error).splitlines()[0]}). Set TPU_NAME; see BUILD.md."
+            f"--strategy=tpu: cannot connect to a TPU ({str(error).splitlines()[0]}). Set TPU_NAME; see BUILD.md."
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 
@@ -113,14 +113,14 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def is_cluster(strategy: tf.distribute.Strategy) -> bool:
-    """Whether several processes train together, each running this program."""
+    """Whether several processes, each running this program, train together."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def set_precision(precision: str, strategy: tf.distribute.Strategy) -> str:
-    """Sets Keras's policy for all layers made from now on; returns its name.
+    """Sets Keras's dtype policy for all layers created from now on; returns its name.
 
-    `auto`: bfloat16 activations on TPUs and on GPUs that compute in it (capability 8.0), float16 with loss scaling
+    `auto`: bfloat16 activations on TPUs and on GPUs that support it (capability 8.0), float16 with loss scaling
     on older tensor-core GPUs, float32 elsewhere.
     """
     if precision == "auto":

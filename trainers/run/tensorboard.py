@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: scalars, the inputs, the recipe, hparams, a profile on request."""
+"""TensorBoard output of a run: scalars, inputs, the recipe, hparams."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class TensorBoard:
         }
 
     def scalars(self, step: int, split: str, numbers: Mapping[str, float]) -> None:
-        """Those of `fit`, the training examples in inference mode, stand under that name beside those of training."""
+        """Writes scalars. Those of `fit` (training examples in inference mode) go to `train/`, prefixed with "fit/"."""
         writer, group = (self._writers["train"], "fit/") if split == "fit" else (self._writers[split], "")
         with writer.as_default(step):
             for name, value in numbers.items():
                 tf.summary.scalar(group + name, value)
 
     def recipe(self, recipe: Experiment) -> None:
-        """The recipe as a table, and its fields as hparams, so that runs can be compared."""
+        """Writes the recipe as a table, and its fields as hparams, so that runs can be compared."""
         fields = overrides.flatten(recipe)
         table = "\n".join(
             ["| field | value |", "|---|---|", *(f"| {path} | {value} |" for path, value in fields.items())]
@@ -44,12 +44,12 @@ class TensorBoard:
             )
 
     def images(self, name: str, images, step: int) -> None:
-        """A grid of at most 64 images, [batch, height, width, channels] in 0..255."""
+        """Writes a grid of at most 64 images, [batch, height, width, channels] in 0..255."""
         with self._writers["train"].as_default(step):
             tf.summary.image(name, grid(images[:64])[None] / 255.0)
 
     def texts(self, name: str, texts: Sequence[str], step: int, split: str = "train") -> None:
-        """Texts as they are, line breaks included."""
+        """Writes texts verbatim, with line breaks."""
         with self._writers[split].as_default(step):
             tf.summary.text(name, "\n\n".join(f"~~~~\n{text}\n~~~~" for text in texts))
 
@@ -63,7 +63,7 @@ class TensorBoard:
 
 
 def grid(images):
-    """Lays [n, height, width, 3] images out as a square-ish grid, float32 in 0..255; missing places stay white."""
+    """Arranges [n, height, width, 3] images in a roughly square grid, float32 in 0..255; empty cells are white."""
     images = tf.clip_by_value(tf.cast(images, tf.float32), 0.0, 255.0)
     count, height, width, channels = images.shape
     columns = int(count**0.5 + 0.999)

@@ -1,1 +1,1 @@
-"""Sweeps: which trials are wanted, where they are run, what becomes of them."""
+"""Sweeps: planning trials, running them, and tracking their results."""

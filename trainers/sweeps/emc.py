@@ -1,7 +1,7 @@
 """Effective model complexity (Nakkiran et al. 2019, section 2): the largest number of examples that a recipe fits.
 
 EMC = max {n: E[error of the trained model on its own n training examples] <= eps}. The mean is over the sweep's seeds;
-what is found is a bracket: the last number of examples that passes, and the first above it that fails.
+the result is a bracket: the largest number of examples that passes, and the next one that fails.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from typing import Any
 from flags.errors import RunError
 from flags.sweep import Ladder
 
-QUANTITIES = {"zero_one": "top1", "squared": "squared_error"}  # of results["fit"], on the labels trained on
-ROUNDING = 1e-6  # of top1, a mean in float32: one wrong of ten is an error of 0.1, and passes at that
+QUANTITIES = {"zero_one": "top1", "squared": "squared_error"}  # metrics in results["fit"], on the training labels
+ROUNDING = 1e-6  # of top1, a float32 mean: one error in ten must pass eps = 0.1
 
 
 def error_of(results: Mapping[str, Any], kind: str) -> float:
     """The training error of a finished trial: 1 - top1 ("zero_one"), or the mean squared error ("squared").
 
     Raises:
-        RunError: it was not measured.
+        RunError: the error was not measured.
     """
     name = QUANTITIES[kind]
     try:
         value = results["fit"][name]
     except KeyError:
-        raise RunError(f"a ladder of the {kind} error needs fit.{name} in every results.json.") from None
+        raise RunError(f"a ladder with the {kind} error needs fit.{name} in every results.json.") from None
     return 1 - value if kind == "zero_one" else value
 
 
 def ends(means: Mapping[int, float], eps: float) -> tuple[int | None, int | None]:
-    """Of g = {n: mean error}, the last n that passes, and the first above it that fails; None where there is none."""
+    """Returns the last n of g = {n: mean error} that passes, and the next that fails; None if there is none."""
     low = max((count for count, error in means.items() if error <= eps * (1 + ROUNDING)), default=None)
     return low, min((count for count in means if low is None or count > low), default=None)
 
 
 def wanted(means: Mapping[int, float], eps: float, ladder: Ladder) -> list[int]:
-    """The numbers of examples to try besides those of g = {n: mean error}; empty: the bracket is found.
+    """Returns further numbers of examples to try, given g = {n: mean error}; empty once the bracket is found.
 
-    All of them are needed whatever the others give: `at` and the rungs up to `beyond` above the first that fails, and
-    then the (geometric) middle of the bracket.
+    They do not depend on each other's results: first `at` and the rungs up to `beyond` above the first failure, then
+    the geometric mean of the bracket.
     """
     low, high = ends(means, eps)
     above = sum(1 for rung in ladder.rungs if low is not None and rung <= low)

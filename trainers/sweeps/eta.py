@@ -1,4 +1,4 @@
-"""How long a sweep will still take, from the trials that are finished."""
+"""Estimates the remaining time of a sweep from its finished trials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RIDGE = 0.1  # pulls exponents towards 0 while few trials are finished
 
 
 def remaining(queue: TrialQueue, at_once: int) -> float | None:
-    """Seconds until all trials that are known to be wanted have ended; None before any has."""
+    """Seconds until all trials planned so far have ended; None before the first has."""
     if not queue.finished:
         return None
     overhead = sum(queue.overheads) / max(1, len(queue.overheads))
@@ -29,9 +29,9 @@ def remaining(queue: TrialQueue, at_once: int) -> float | None:
 
 
 def estimate(trials: Sequence[Trial], took: Sequence[tuple[Trial, float]]) -> list[float]:
-    """Seconds that trials will take: a power law in everything numeric that varies, fitted to what others took.
+    """Predicts the duration of trials in seconds by a power law in the numeric fields that vary, fitted to `took`.
 
-    So trials that get costlier with width count for what they cost; what makes no difference gets an exponent near 0.
+    This accounts for the higher cost of, for example, wider networks; irrelevant fields get an exponent near 0.
     """
     known = np.array([_logarithms(trial.values) for trial, _ in took])
     seconds = np.log([max(0.01, seconds) for _, seconds in took])
@@ -42,5 +42,5 @@ def estimate(trials: Sequence[Trial], took: Sequence[tuple[Trial, float]]) -> li
 
 
 def _logarithms(values: Mapping[str, Any]) -> list[float]:
-    """Of 1 + value, for a value may be 0; what is no such number counts as 0."""
+    """Logarithms of 1 + value, because a value may be 0; values that are not such numbers count as 0."""
     return [math.log1p(max(0.0, value)) if isinstance(value, (int, float)) else 0.0 for value in values.values()]

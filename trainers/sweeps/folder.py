@@ -1,8 +1,8 @@
-"""A sweep's folder: whose it is, who may write it, which of its trials are finished.
+"""The directory of a sweep: locking, the sweep it belongs to, and its finished trials.
 
-sweep.json   experiment, data, recipe, what varies and over which values; the trials' folders
-emc.json     of a ladder: the brackets of the effective complexity
-K-V-seedN/   a trial: an ordinary run, and `log.txt`, what it printed
+sweep.json   experiment, data, recipe, the varied fields and their values; the trials' folders
+emc.json     with a ladder: the brackets of the effective complexity
+K-V-seedN/   a trial: an ordinary run, and `log.txt` with its output
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from trainers.sweeps.plan import Finished, Plan, plan_of
 
 
 class SweepFolder:
-    """The folder of one sweep; paths of what it holds."""
+    """The directory of one sweep, and the paths in it."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
@@ -42,7 +42,7 @@ class SweepFolder:
         return self.path / trial.name / "log.txt"
 
     def finished(self, plan: Plan) -> list[Finished]:
-        """The trials that the plan asks for, now or because of others, and whose results are here."""
+        """The trials of the plan, including those that depend on others, whose results are in the folder."""
         found: list[Finished] = []
         while new := [one for trial in plan.next_trials(found) if (one := self.read(trial)) is not None]:
             found += new
@@ -51,15 +51,15 @@ class SweepFolder:
     def read(self, trial: Trial) -> Finished | None:
         try:
             return Finished(trial, dict(json.loads(self.trial(trial).results.read_text())))
-        except (OSError, ValueError, TypeError):  # a damaged one is written again
+        except (OSError, ValueError, TypeError):  # a damaged file is written again
             return None
 
     @contextlib.contextmanager
     def locked(self, shard: tuple[int, int] | None) -> Iterator[None]:
-        """Holds the folder for one sweep, or for the parts of one, each of which runs once at a time.
+        """Locks the folder for one sweep, or for one of its parts; each part can run only once at a time.
 
         Raises:
-            UserError: another sweep holds it, or it cannot be written.
+            UserError: another sweep holds the lock, or the folder is not writable.
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(self.path, is_shared=shard is not None))
@@ -69,27 +69,27 @@ class SweepFolder:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Within this context no other part of the sweep writes what the parts share; waits for its turn."""
+        """Context that excludes other parts of the sweep from writing shared files; waits for them."""
         with open(self.path / "lock-shared", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def claim(self, run: Run, data: str, recipe: Experiment, sweep: Sweep) -> None:
-        """Writes `sweep.json`: from now on the folder belongs to this sweep, which may only grow.
+        """Writes `sweep.json`, which assigns the folder to this sweep; later the sweep may only grow.
 
         Raises:
-            UserError: it belongs to another one, of which values were left out or fields differ; or to a run.
+            UserError: the folder belongs to a run, or to a sweep with other fields or with values missing here.
         """
         if RunFolder(self.path).config.exists():
-            raise UserError(f"--model_dir={self.path} holds a run. Name another folder for the sweep.")
+            raise UserError(f"--model_dir={self.path} contains a run. Give another folder for the sweep.")
         described = json.loads(json.dumps(_described(run, data, recipe, sweep)))
         with self.alone():
             before = self._read_plan()
             different = [] if before is None else self._different(before, described)
             if different:
                 raise UserError(
-                    f"--model_dir={self.path} holds another sweep: {'; '.join(different)}. Name another --model_dir, "
-                    "or give the flags of the sweep that is there."
+                    f"--model_dir={self.path} contains another sweep: {'; '.join(different)}. Give another --model_dir "
+                    "or the flags of that sweep."
                 )
             if before != described:
                 try:
@@ -106,7 +106,7 @@ class SweepFolder:
             raise self._unreadable(error) from error
 
     def _different(self, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-        """A line for everything that differs, but for values and seeds that are new."""
+        """One line per difference, except added values and seeds."""
         try:
             flat = [_fixed(plan) for plan in (before, now)]
             lines = overrides.difference(*flat)
@@ -121,7 +121,7 @@ class SweepFolder:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> UserError:
-        return UserError(f"{self.plan}: not the plan of a sweep ({error!r}). Name another --model_dir.")
+        return UserError(f"{self.plan}: not the plan of a sweep ({error!r}). Give another --model_dir.")
 
 
 def _described(run: Run, data: str, recipe: Experiment, sweep: Sweep) -> dict[str, Any]:
@@ -142,6 +142,6 @@ def _described(run: Run, data: str, recipe: Experiment, sweep: Sweep) -> dict[st
 
 
 def _fixed(plan: dict[str, Any]) -> dict[str, Any]:
-    """What must not change, flat."""
+    """The entries that must not change, flattened."""
     ladder = {f"ladder.{name}": value for name, value in plan["ladder"].items()}
     return {name: plan[name] for name in ("experiment", "data", "precision")} | plan["recipe"] | ladder

@@ -1,4 +1,4 @@
-"""Trials on this machine: as many worker processes as there are cores or GPUs, each with its share of them."""
+"""Runs trials on this machine in worker processes that share its cores or GPUs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from trainers.run.signals import STOPPED
 from trainers.sweeps.trial_queue import TrialResult
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-SECONDS_TO_END = 20  # that a worker has which is no longer needed
-TRIALS_OF_A_WORKER = 50  # TensorFlow keeps some 10 MB of each; then another process takes its place
+SECONDS_TO_END = 20  # for a worker that is no longer needed
+TRIALS_OF_A_WORKER = 50  # TensorFlow leaks about 10 MB per trial, so workers are replaced
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalRunner:
-    """Worker processes that live on from trial to trial.
+    """Worker processes that run one trial after another.
 
     Args:
-        at_once: how many trials.
-        gpus: those that they divide among them, one after the other, as CUDA_VISIBLE_DEVICES names them; none: they
-            divide the cores.
-        command: the arguments of a trial, and its log.
+        at_once: number of trials to run at once.
+        gpus: the GPUs, as CUDA_VISIBLE_DEVICES names them, assigned to workers in turn; if empty, the workers divide
+            the CPU cores.
+        command: returns the arguments of a trial, and its log.
     """
 
     def __init__(self, at_once: int, gpus: Sequence[str], command: Callable[[Trial], tuple[list[str], str]]):
@@ -41,12 +41,12 @@ class LocalRunner:
         self._command = command
         self._workers: dict[int, subprocess.Popen] = {}
         self._running: dict[int, Trial] = {}
-        self._served: dict[int, int] = {}  # trials that each worker was given
+        self._served: dict[int, int] = {}  # number of trials given to each worker
         self._selector = selectors.DefaultSelector()
         self._is_stopping = False
 
     def start(self, trial: Trial) -> None:
-        """Gives a trial to a worker that has none."""
+        """Gives a trial to an idle worker."""
         number = next(number for number in range(self.at_once) if number not in self._running)
         self._running[number] = trial
         if number in self._workers and (
@@ -57,23 +57,23 @@ class LocalRunner:
             self._workers[number], self._served[number] = self._start_worker(number), 0
             self._selector.register(self._workers[number].stdout, selectors.EVENT_READ, number)
         self._served[number] += 1
-        with contextlib.suppress(OSError):  # it has died: `wait` will see that
+        with contextlib.suppress(OSError):  # the worker has died: `wait` will notice
             self._workers[number].stdin.write(json.dumps(self._command(trial)) + "\n")
             self._workers[number].stdin.flush()
 
     def wait(self, seconds: float) -> list[TrialResult]:
-        """The trials that end within that time, which is cut short by the first."""
+        """Waits until a trial ends, at most `seconds`; returns the results of trials that have ended."""
         endings = [self._ending(key.data) for key, _ in self._selector.select(seconds)]
         return [ending for ending in endings if ending is not None]
 
     def stop(self) -> None:
-        """Asks every worker to save and end."""
+        """Tells every worker to save and exit."""
         self._is_stopping = True
         for process in self._workers.values():
             process.terminate()
 
     def close(self) -> None:
-        """Lets the workers end; one that still has a trial saves it first, and is not waited for."""
+        """Lets idle workers exit; a worker with a trial saves it first, without being waited for."""
         for number, process in self._workers.items():
             with contextlib.suppress(OSError):
                 process.stdin.close()
@@ -82,7 +82,7 @@ class LocalRunner:
         self._selector.close()
 
     def _ending(self, number: int) -> TrialResult | None:
-        """What a worker says of its trial; one that says nothing has died, and another takes its place."""
+        """The result that a worker reports; a worker that reports nothing has died and is replaced."""
         answer = self._workers[number].stdout.readline().strip()
         status = int(answer) if answer else self._drop_worker(number)
         trial = self._running.pop(number, None)
@@ -95,7 +95,7 @@ class LocalRunner:
         )
 
     def _drop_worker(self, number: int) -> int:
-        """Lets go of a worker that has ended, or ends as it has nothing to do; returns its status."""
+        """Removes a worker that has exited or is idle; returns its exit status."""
         process = self._workers.pop(number)
         self._selector.unregister(process.stdout)
         with contextlib.suppress(OSError):
@@ -114,12 +114,12 @@ class LocalRunner:
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which asks to stop
+            start_new_session=True,  # Ctrl-C reaches only the parent, which stops the workers
         )
 
 
 def _ended(process: subprocess.Popen) -> int:
-    """Waits for a process that has no trial to end by itself, and not for ever; returns its status."""
+    """Waits, for a limited time, until an idle process exits; returns its status."""
     try:
         return process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:

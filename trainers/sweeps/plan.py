@@ -1,4 +1,4 @@
-"""Which trials of a sweep are still wanted, given those that are finished."""
+"""Decides which trials of a sweep to run next, given the finished ones."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from trainers.sweeps.emc import ends, error_of, wanted
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A trial and what its `results.json` says."""
+    """A trial and its results.json."""
 
     trial: Trial
     results: dict[str, Any]
 
 
 class Plan(Protocol):
-    """What a sweep asks for, step by step."""
+    """The trials that a sweep needs, depending on earlier results."""
 
     def next_trials(self, finished: Sequence[Finished]) -> list[Trial]:
-        """All that can be said to be wanted besides those, the most telling first; empty: the sweep is at its end."""
+        """All further trials known to be needed, the most informative first; empty if the sweep is complete."""
 
 
 class GridPlan:
@@ -37,7 +37,7 @@ class GridPlan:
 
 
 class LadderPlan:
-    """For every one of some points of a sweep's grid, the trials that its brackets ask for."""
+    """The trials needed to find the brackets of some points of a sweep's grid."""
 
     def __init__(self, sweep: Sweep, points: Sequence[Mapping[str, Any]]):
         self._ladder = sweep.ladder
@@ -58,10 +58,10 @@ class LadderPlan:
         return [trial for trial in trials if trial.name not in names]
 
     def brackets(self, finished: Sequence[Finished]) -> list[dict[str, Any]]:
-        """What is known of each point and eps, ready for JSON; `low` and `high` are None until both are found.
+        """The bracket of each point and eps, ready for JSON; `low` and `high` are None until both are found.
 
-        Then `low` None says that not even the first rung passes, `high` None that all examples do (`censored`: the
-        complexity is that number or more). `g` has the mean error and every seed's for each number of examples.
+        After that, `low` None means that not even the first rung passes, `high` None that all examples do (`censored`:
+        the complexity is at least that number). `g` has the mean error and that of each seed per number of examples.
         """
         rows = []
         for point, errors in zip(self._points, self._errors(finished)):
@@ -94,7 +94,7 @@ class LadderPlan:
         return list(found.values())
 
     def _means(self, errors: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
-        """g(n), where every seed is there."""
+        """g(n) for every n with the results of all seeds."""
         return {
             count: sum(by_seed[seed] for seed in self._seeds) / len(self._seeds)
             for count, by_seed in errors.items()
@@ -103,9 +103,9 @@ class LadderPlan:
 
 
 def plan_of(sweep: Sweep, shard: tuple[int, int] | None = None) -> Plan:
-    """The plan of a sweep, or of one part of it: (2, 8) is the second of eight, which share nothing and leave nothing.
+    """Returns the plan of a sweep, or of one of its disjoint parts: (2, 8) is the second of eight.
 
-    A grid is divided by trials, a ladder by points of the grid, for what is tried next depends on a point's results.
+    A grid is divided by trials, a ladder by grid points, because a point's next trials depend on its results.
     """
     part, parts = shard or (1, 1)
     if sweep.ladder is not None:

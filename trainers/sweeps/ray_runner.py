@@ -1,7 +1,7 @@
-"""Trials on a Ray cluster: each a task that runs the worker's code, on whatever node has room for it.
+"""Runs trials on a Ray cluster: each is a Ray task that runs the worker's code on any node with free resources.
 
-All nodes must see this program, the sweep's folder and the data under the paths that they have here. Ray gives a trial
-again when its process or its node is lost; the trial goes on from its checkpoint.
+All nodes must see this program, the sweep's folder and the data under the same paths as here. Ray restarts a trial when
+its process or node is lost; the trial resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from trainers.sweeps.trial_queue import TrialResult
 from trainers.sweeps.worker import run_trial
 
 PROGRAM = pathlib.Path(__file__).parents[2]
-MOST_LOSSES = 3  # of a trial's process or node, before it counts as failed
+MOST_LOSSES = 3  # lost processes or nodes per trial before it counts as failed
 SECONDS_TO_ANSWER = 10
-SECONDS_TO_SAVE = 600  # that trials have when they are asked to stop
+SECONDS_TO_SAVE = 600  # for trials that are told to stop
 
 
 class RayRunner:
-    """Tasks on the cluster at `address`; None: the one that Ray finds, or a new one on this machine.
+    """Runs tasks on the cluster at `address`; None: the one that Ray finds, or a new one on this machine.
 
     Args:
-        at_once: how many trials share the cluster's cores; None: one a GPU, or one a core.
-        trials_per_gpu: how many share a GPU, if there are GPUs.
-        command: the arguments of a trial, and its log.
+        at_once: number of trials that share the cluster's cores; None: one per GPU, else one per core.
+        trials_per_gpu: number of trials per GPU, if the cluster has GPUs.
+        command: returns the arguments of a trial, and its log.
 
     Raises:
-        UserError: Ray is not installed, or no cluster answers.
+        UserError: Ray is not installed, or the cluster cannot be reached.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class RayRunner:
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"--ray_address={address}: no Ray cluster answers ({str(error).splitlines()[0]}). Start one with ray "
-                "start --head, or leave --ray_address out."
+                f"--ray_address={address}: cannot reach a Ray cluster ({str(error).splitlines()[0]}). Start one with "
+                "ray start --head, or remove --ray_address."
             ) from error
         self._task = self._ray.remote(run_trial)
-        self._stdout = contextlib.redirect_stdout(sys.stderr)  # where Ray writes of nodes that are lost
+        self._stdout = contextlib.redirect_stdout(sys.stderr)  # Ray reports lost nodes on stdout
         self._stdout.__enter__()
 
     @property
     def at_once(self) -> int:
-        """How many trials the cluster, as it is now, has room for."""
+        """The number of trials that the cluster can currently run at once."""
         if self._at_once is not None:
             return self._at_once
         there = self._ray.cluster_resources()
@@ -92,7 +92,7 @@ class RayRunner:
         self._running[task.remote(*self._command(trial))] = trial
 
     def wait(self, seconds: float) -> list[TrialResult]:
-        """The trials that end within that time, which is cut short by the first."""
+        """Waits until a trial ends, at most `seconds`; returns the results of trials that have ended."""
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             ended = list(self._running)
         else:
@@ -100,7 +100,7 @@ class RayRunner:
         return [self._ending(reference) for reference in ended]
 
     def stop(self) -> None:
-        """Asks every trial to save and end."""
+        """Tells every trial to save and exit."""
         self._stop_by = time.monotonic() + SECONDS_TO_SAVE
         for reference in self._running:
             self._ray.cancel(reference)
@@ -121,7 +121,7 @@ class RayRunner:
 
 
 def check_reachable(address: str | None) -> None:
-    """Raises OSError where nothing listens; Ray itself would try for minutes."""
+    """Raises OSError if nothing listens at `address`; Ray itself would retry for minutes."""
     match = re.fullmatch(r"([^/:]+):(\d+)", address or "")
     if match:
         socket.create_connection((match[1], int(match[2])), timeout=SECONDS_TO_ANSWER).close()
@@ -132,6 +132,6 @@ def _ray():
         import ray
     except ImportError:
         raise UserError(
-            "--sweep_runner=ray: Ray is not installed. Install it (pip install ray), or leave --sweep_runner out."
+            "--sweep_runner=ray: Ray is not installed. Install it (pip install ray), or remove --sweep_runner."
         ) from None
     return ray

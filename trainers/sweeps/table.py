@@ -1,4 +1,4 @@
-"""What a person sees of a sweep, on stderr: on a terminal a table that is redrawn, elsewhere a line a trial."""
+"""Progress of a sweep on stderr: a redrawn table on a terminal, elsewhere one line per trial."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from trainers.run.signals import STOPPED
 from trainers.sweeps.eta import remaining
 from trainers.sweeps.trial_queue import TrialQueue, TrialResult
 
-SECONDS_BETWEEN = 1.0  # two drawings
+SECONDS_BETWEEN = 1.0  # interval between redraws
 STEP = re.compile(r"step (\d+/\d+)")  # in a run's log
 TAIL_BYTES = 4096
-SHOWN = ("top1", "squared_error", "bpc", "nll", "bleu")  # metrics that a finished trial is judged by
+SHOWN = ("top1", "squared_error", "bpc", "nll", "bleu")  # metrics printed for a finished trial
 
 
 class Table:
-    """Shows a queue of trials; silent if `quiet`, but for failures."""
+    """Shows a queue of trials; if `quiet`, only failures."""
 
     def __init__(self, queue: TrialQueue, *, quiet: bool):
         self._queue = queue
         self._quiet = quiet
         self._is_drawn = sys.stderr.isatty() and not quiet
-        self._lines = 0  # of the drawing that stands on the terminal
+        self._lines = 0  # height of the table now on the terminal
         self._drawn_at = 0.0
         if not quiet:
             self._say(
@@ -35,7 +35,7 @@ class Table:
             )
 
     def ended(self, ending: TrialResult, at_once: int) -> None:
-        """A line for a trial that ended by itself."""
+        """Prints a line for a trial that ended by itself."""
         queue, name = self._queue, ending.trial.name
         if name in queue.failed:
             self._say(f"{name}: failed ({ending.why}), see {queue.folder.log(ending.trial)}")
@@ -43,7 +43,7 @@ class Table:
             self._say(f"{name}: {_measured(queue.finished[-1].results)}  {self._summary(at_once)}")
 
     def show(self, at_once: int) -> None:
-        """Redraws the table on a terminal, once a second."""
+        """Redraws the table on a terminal, once per second."""
         if self._is_drawn and time.monotonic() - self._drawn_at >= SECONDS_BETWEEN:
             self._drawn_at = time.monotonic()
             width, height = shutil.get_terminal_size()
@@ -66,7 +66,7 @@ class Table:
         return f"done {len(queue.finished)}  running {len(queue.running)}  left {left}{failed}{eta}"
 
     def _step(self, trial) -> str:
-        """ "step 100/2000", as the trial's log has it."""
+        """The latest step in the trial's log, such as "step 100/2000"."""
         try:
             with open(self._queue.folder.log(trial), "rb") as log:
                 log.seek(max(0, log.seek(0, 2) - TAIL_BYTES))
@@ -86,7 +86,7 @@ class Table:
 
 
 def _measured(results: dict[str, Any]) -> str:
-    """ "test top1 91.0%  training top1 99.8%  1:02"."""
+    """Formats results as "test top1 91.0%  training top1 99.8%  1:02"."""
     parts = {"test": results["metrics"], "training": results.get("fit", {})}
     shown = [
         f"{name} {metric} {metrics.get(metric).format(numbers[metric])}"

@@ -1,4 +1,4 @@
-"""What becomes of a sweep's trials: which are finished, under way, failed, and which is next."""
+"""The state of a sweep's trials: finished, running, failed, or waiting."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trainers.run.signals import STOPPED
 from trainers.sweeps.folder import SweepFolder
 from trainers.sweeps.plan import Finished, Plan
 
-MOST_STOPS = 3  # a trial that others stop is given again, so many times
+MOST_STOPS = 3  # number of times a trial that was stopped externally is restarted
 
 
 @dataclasses.dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended: with the status of its run, and in words what was wrong if that is not 0."""
+    """How a trial ended: the exit status of its run, and the reason if that is not 0."""
 
     trial: Trial
     status: int
@@ -25,26 +25,26 @@ class TrialResult:
 
 @dataclasses.dataclass(frozen=True)
 class Started:
-    """A trial that is under way."""
+    """A running trial."""
 
     trial: Trial
     at: float  # time.monotonic()
 
 
 class TrialQueue:
-    """The trials of a plan; those whose results are in the folder already are finished."""
+    """The trials of a plan; trials with results in the folder are finished."""
 
     def __init__(self, plan: Plan, folder: SweepFolder):
         self.folder = folder
         self.finished: list[Finished] = folder.finished(plan)
         self.running: dict[str, Started] = {}
         self.failed: dict[str, TrialResult] = {}
-        self.overheads: list[float] = []  # seconds of trials of this sweep that their training does not account for
+        self.overheads: list[float] = []  # seconds per trial of this sweep besides its training
         self._plan = plan
         self._stops: Counter = Counter()
 
     def waiting(self) -> list[Trial]:
-        """What is wanted now and neither under way nor failed; a ladder asks for more when these have ended."""
+        """The planned trials that are neither running nor failed; a ladder plans more once these have ended."""
         wanted = self._plan.next_trials(self.finished)
         return [trial for trial in wanted if trial.name not in self.running and trial.name not in self.failed]
 
@@ -52,7 +52,7 @@ class TrialQueue:
         self.running[trial.name] = Started(trial, time.monotonic())
 
     def end(self, ending: TrialResult) -> TrialResult:
-        """Notes how a trial ended, and returns it; one without results has failed, one that was stopped waits again."""
+        """Records and returns how a trial ended; a trial without results has failed, a stopped one waits again."""
         trial = ending.trial
         started = self.running.pop(trial.name)
         if ending.status == STOPPED:
@@ -65,6 +65,6 @@ class TrialQueue:
             self.overheads.append(max(0.0, time.monotonic() - started.at - found.results["seconds"]))
             return ending
         self.failed[trial.name] = dataclasses.replace(
-            ending, status=ending.status or 1, why=ending.why or "it left no results"
+            ending, status=ending.status or 1, why=ending.why or "it wrote no results"
         )
         return self.failed[trial.name]

@@ -1,7 +1,7 @@
-"""A process that runs trial after trial: TensorFlow is loaded once for all of them.
+"""A process that runs one trial after another, loading TensorFlow only once.
 
-It reads a JSON list a line from stdin (the arguments of a trial, and the file for what it prints) and answers with a
-line: the exit status. When stdin ends, its parent has nothing more or is gone: a trial under way then saves and stops.
+It reads one JSON list per line from stdin (the arguments of a trial, and its log file) and answers with one line, the
+exit status. When stdin closes, the parent has finished or died: a running trial then saves and stops.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from collections.abc import Iterator, Sequence
 
 from trainers.run.signals import STOPPED
 
-SECONDS_FOR_THE_LAST = 120  # that a trial's process has to save and end once its sweep is gone
+SECONDS_FOR_THE_LAST = 120  # for a trial's process to save and exit once its sweep is gone
 
 
 def run_trial(arguments: Sequence[str], log: str) -> int:
-    """Runs one trial as the command line would, what it prints at the end of `log`; returns the exit status.
+    """Runs one trial as the command line would, appending its output to `log`; returns the exit status.
 
-    Afterwards the process is as if the trial had not been: the next one gives the same bits as one alone.
+    Global state is reset afterwards: the next trial is bit-identical to one run in a new process.
     """
     log_path = pathlib.Path(log)
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def run_trial(arguments: Sequence[str], log: str) -> int:
 
             _wait_for_lock(log_path.parent)
             return main(["trainers.main", *arguments])
-        except SystemExit:  # asked to stop before there was anything to save, or asked twice
+        except SystemExit:  # stopped before there was anything to save, or stopped twice
             return STOPPED
         except BaseException:
             traceback.print_exc()
@@ -46,14 +46,14 @@ def run_trial(arguments: Sequence[str], log: str) -> int:
         finally:
             import keras
 
-            # Names of layers and variables begin anew, as in a process of its own.
+            # Restart the numbering of layer and variable names, as in a new process.
             keras.backend.clear_session(free_memory=False)
-            gc.collect()  # models and their compiled functions refer to themselves
+            gc.collect()  # models and their compiled functions form reference cycles
 
 
 @contextlib.contextmanager
 def _printing_to(path: pathlib.Path) -> Iterator[None]:
-    """Within this context all that is printed, by libraries below Python too, goes to the end of a file."""
+    """Context that appends all output, including that of native libraries, to a file."""
     with path.open("a", buffering=1) as file, contextlib.ExitStack() as stack:
         for number, stream in ((1, sys.stdout), (2, sys.stderr)):
             stream.flush()
@@ -67,7 +67,7 @@ def _printing_to(path: pathlib.Path) -> Iterator[None]:
 
 
 def _wait_for_lock(folder: pathlib.Path) -> None:
-    """Lets a process of a sweep that was killed, and that is saving this trial, come to its end."""
+    """Waits for a process of a killed sweep that is still saving this trial."""
     until = time.monotonic() + SECONDS_FOR_THE_LAST
     with (folder / "lock").open("a") as lock:
         while time.monotonic() < until:
@@ -81,12 +81,12 @@ def _read(trials: queue.Queue) -> None:
     for line in sys.stdin:
         trials.put(json.loads(line))
     os.kill(os.getpid(), signal.SIGTERM)
-    trials.put(None)  # a signal that comes just before the queue is waited for does not end the waiting
+    trials.put(None)  # a signal just before the wait on the queue would not end that wait
 
 
 def serve() -> None:
-    """Runs what comes until stdin ends."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # between trials; within one, it saves
+    """Runs trials until stdin closes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # between trials; during a trial, the run saves first
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     trials: queue.Queue = queue.Queue()

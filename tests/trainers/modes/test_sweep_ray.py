@@ -71,7 +71,7 @@ def test_a_signal_lets_the_trials_save(tmp_path, cluster):
 def test_without_a_cluster_it_says_how_to_start_one(tmp_path, capsys):
     pytest.importorskip("ray")
     assert main(["main", *LONG, f"--model_dir={tmp_path}", "--ray_address=127.0.0.1:1"]) == 2
-    assert "--ray_address=127.0.0.1:1: no Ray cluster answers" in capsys.readouterr().err
+    assert "--ray_address=127.0.0.1:1: cannot reach a Ray cluster" in capsys.readouterr().err
 
 
 def test_without_ray_it_says_how_to_install_it(tmp_path, monkeypatch, capsys):

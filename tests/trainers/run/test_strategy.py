@@ -21,7 +21,7 @@ def test_several_devices_are_mirrored():
 
 @pytest.mark.parametrize("devices", ["gpu:0", "cpu:0,cpu:7"])
 def test_a_device_that_is_not_there_is_named_with_those_that_are(devices):
-    with pytest.raises(UserError, match=r"there is no (gpu:0|cpu:7) on this machine\. There are: .*cpu:0, cpu:1"):
+    with pytest.raises(UserError, match=r"this machine has no (gpu:0|cpu:7)\. Available: .*cpu:0, cpu:1"):
         make("mirrored", devices=devices)
 
 

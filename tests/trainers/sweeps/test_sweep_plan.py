@@ -83,7 +83,7 @@ def test_a_grid_may_grow(tmp_path):
 )
 def test_another_sweep_is_refused_with_the_difference(tmp_path, arguments, difference):
     described(tmp_path, "--grid=model.k=1,2")
-    with pytest.raises(UserError, match="holds another sweep") as raised:
+    with pytest.raises(UserError, match="contains another sweep") as raised:
         described(tmp_path, *arguments)
     assert difference in str(raised.value)
 
@@ -97,7 +97,7 @@ def test_a_plan_that_cannot_be_read_is_one_clear_line(tmp_path, text):
 
 def test_the_folder_of_a_run_is_not_taken(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="holds a run"):
+    with pytest.raises(UserError, match="contains a run"):
         described(tmp_path)
 
 
@@ -140,7 +140,7 @@ def test_a_trial_is_under_way_then_finished_or_failed_and_is_not_given_again(tmp
     assert names(one.trial for one in queue.finished) == [first.name]
     assert {name: ending.why for name, ending in queue.failed.items()} == {
         second.name: "killed by SIGKILL",
-        third.name: "it left no results",
+        third.name: "it wrote no results",
     }
     assert not queue.running and len(queue.waiting()) == 9
 
