@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 
 from flags.data import SmallImages
-from flags.errors import UserError
 from flags.recipe import Experiment
 from trainers.data import in_memory
 from trainers.data.splits import check_num_train
@@ -79,13 +78,8 @@ class InMemoryClassification(Classification):
 
     @classmethod
     def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
-        train = recipe.train
-        check_shares("train.global_batch", train.global_batch, replicas)
-        if train.micro_batches > 1 or train.batch_norm_batch is not None:
-            raise UserError(
-                "train.micro_batches and train.batch_norm_batch: the last batch of an epoch has another size, and is "
-                "not cut into parts. Set train.micro_batches=1 and train.batch_norm_batch=none."
-            )
+        check_shares("train.global_batch", recipe.train.global_batch, replicas)
+        check_shares("train.eval_batch", recipe.train.eval_batch, replicas)
 
     @property
     def summary(self) -> dict[str, Any]:
