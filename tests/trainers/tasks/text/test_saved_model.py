@@ -203,9 +203,7 @@ def test_another_model_than_the_live_one_is_refused(of_bytes):
 def test_a_model_that_is_not_finite_is_refused(of_bytes):
     broken = build(of_bytes.session)
     broken.get_layer("embedding").bias.assign(np.full([256], np.nan))
-    with pytest.raises(
-        RunError, match="diverged .its probabilities are NaN or infinite.*nothing was exported.*learning rate"
-    ) as error:
+    with pytest.raises(RunError, match="diverged .its probabilities .*nothing was exported.*learning rate") as error:
         of_bytes.of(broken).check(of_bytes.path)
     assert "\n" not in str(error.value)
 

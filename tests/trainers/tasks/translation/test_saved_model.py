@@ -175,9 +175,7 @@ def test_a_model_that_is_not_finite_is_refused(exported, subwords):
     broken = build(subwords)
     norm = broken.get_layer("decoder0_fold_norm")
     norm.beta.assign(tf.fill(norm.beta.shape, np.nan))
-    with pytest.raises(
-        RunError, match="diverged .its scores are NaN or infinite.*nothing was exported.*learning rate"
-    ) as error:
+    with pytest.raises(RunError, match="diverged .its scores are NaN.*nothing was exported.*learning rate") as error:
         exported.of(broken).check(exported.path)
     assert "\n" not in str(error.value)
 
