@@ -86,3 +86,9 @@ def test_the_arguments_of_a_run_parse_to_the_run(arguments):
 def test_a_variant_is_resolved_once():
     bound = run.parse(["x", "--experiment=effnet_b0"])
     assert bound.recipe_for("paper") is bound.recipe_for("paper")
+
+
+@pytest.mark.parametrize("text", ["schedule=cosine", "schedule.lr=1"])
+def test_a_fit_in_closed_form_says_that_it_has_no_schedule(text):
+    with pytest.raises(UserError, match=f"^--set={text}: this experiment is fitted in closed form and has no schedule"):
+        run.parse(["x", "--experiment=dd_random_features_mnist", f"--set={text}"])
