@@ -182,7 +182,8 @@ FLAGS = {
             text,
             "PATH=VALUE",
             "Replace a field of the recipe, such as train.global_batch=64; repeatable. Groups: model, data, optimizer, "
-            "schedule, train; --set=train alone lists the fields of train.",
+            "schedule, train, init; --set=train alone lists the fields of train. --set=optimizer=adam and "
+            "--set=schedule=cosine choose another kind, with its own fields.",
             (),
             is_repeated=True,
         ),

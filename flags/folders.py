@@ -100,7 +100,9 @@ def differences(
     """
     compared = {name: value for name, value in settings.items() if name != "overrides"}  # they show in the recipe
     before = {path: value for path, value in config["recipe"].items() if _counts(path, value, recipe)}
-    new = {"init.path": config.get("init_from"), **{path: own.get(path) for path in recipe if path not in before}}
+    new = {path: own.get(path) for path in recipe}
+    if "init_from" in config:  # of older versions; now the recipe's
+        new["init.path"] = config["init_from"]
     old = {**{name: config.get(name) for name in compared}, **new, **before}
     return overrides.difference(old, {**compared, **recipe})
 

@@ -139,4 +139,4 @@ class LeastSquares(Optimizer):
             )
 
 
-OPTIMIZERS = {kind.kind: kind for kind in (RMSProp, Momentum, LayerwiseSGD, Adam, Lamb, LeastSquares)}
+OPTIMIZERS = {kind.kind: kind for kind in (RMSProp, Momentum, LayerwiseSGD, Adam, Lamb)}

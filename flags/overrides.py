@@ -192,6 +192,8 @@ def _kind(experiment: Experiment, classes: Mapping[str, type], path: str, given:
     if path in classes:
         kinds = f" --set={path}=KIND chooses another kind: {', '.join(KINDS[path])}." if path in KINDS else ""
         raise UserError(f"{given}: {path} is a group of fields. Set one with --set={path}.FIELD=...: {inside}.{kinds}")
+    if group in KINDS and group not in classes:
+        raise UserError(f"{given}: this experiment is fitted in closed form and has no {group}. Remove this setting.")
     if group not in classes and group in (field.name for field in dataclasses.fields(experiment)):
         raise UserError(f"{given}: {group} identifies the experiment and cannot be set. Groups: {', '.join(classes)}.")
     rest = f"Fields of {group}: {inside}." if group in classes else f"Groups: {', '.join(classes)}."

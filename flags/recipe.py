@@ -15,7 +15,7 @@ from flags.data import Data
 from flags.errors import require
 from flags.optimization import Optimizer
 from flags.ranges import Group
-from flags.schedules import Schedule, WarmUpInverseSquareRoot
+from flags.schedules import Schedule
 from flags.sweep import Sweep
 from flags.training import Train
 
@@ -106,6 +106,4 @@ class Experiment:
     @property
     def rate(self) -> Schedule | None:
         """The schedule, with the rate derived from the model's width if it gives none."""
-        if isinstance(self.schedule, WarmUpInverseSquareRoot):
-            return self.schedule.of_width(getattr(self.model, "d_model", 1))
-        return self.schedule
+        return None if self.schedule is None else self.schedule.of_model(self.model)

@@ -10,7 +10,7 @@ from flags.errors import require
 from flags.ranges import Count, Factor, Group, NotNegative, Positive, Rate, Share
 
 if TYPE_CHECKING:
-    from flags.recipe import Experiment
+    from flags.recipe import Experiment, Model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,10 @@ class Schedule(Group):
     def peak(self, experiment: Experiment) -> float:
         """The largest rate. When --set changes the kind of schedule, it becomes the new `lr`."""
         return self.lr
+
+    def of_model(self, model: Model) -> Schedule:
+        """The schedule with every rate that follows from the model's size filled in."""
+        return self
 
     def check(self, experiment: Experiment) -> None:
         """Raises UserError if the schedule does not fit the rest of the recipe."""
@@ -207,12 +211,14 @@ class WarmUpInverseSquareRoot(Schedule):
     lr: Positive | None = None  # peak, at the end of the warm-up; none: 1 / sqrt(model.d_model * w), as in the source
     warmup_steps: Count = 4000
 
-    def of_width(self, d_model: int) -> WarmUpInverseSquareRoot:
-        """Returns a copy in which lr=none is replaced by the source's rate: d_model^-0.5 min(s^-0.5, s w^-1.5)."""
-        return dataclasses.replace(self, lr=(d_model * self.warmup_steps) ** -0.5) if self.lr is None else self
+    def of_model(self, model: Model) -> WarmUpInverseSquareRoot:
+        """Replaces lr=none by the source's rate for the model's width: d_model^-0.5 min(s^-0.5, s w^-1.5)."""
+        if self.lr is not None:
+            return self
+        return dataclasses.replace(self, lr=(getattr(model, "d_model", 1) * self.warmup_steps) ** -0.5)
 
     def peak(self, experiment: Experiment) -> float:
-        return self.of_width(getattr(experiment.model, "d_model", 1)).lr
+        return self.of_model(experiment.model).lr
 
     def check(self, experiment: Experiment) -> None:
         require(

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from flags.errors import UserError
@@ -23,6 +24,7 @@ from trainers.optimizers.weight_average import WeightAverage
 from trainers.run import strategy as strategies
 from trainers.run.folder import RunFolder
 from trainers.run.layers import freeze
+from trainers.run.load import load_finished, load_imported
 from trainers.tasks import task_class
 from trainers.tasks.task import Opening, Task
 
@@ -74,6 +76,18 @@ class Session:
             "precision": self.precision,
             "init_from": self.init_from,
         }
+
+    def load_model(self) -> keras.Model:
+        """The model that a mode reads: that of the finished run, or with `--init_from` those weights in the network.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        if self.init_from is None:
+            return load_finished(self.recipe.name, self.folder, self.strategy)
+        with self.strategy.scope():
+            model = self.task.build_model()
+        return load_imported(model, self.init_from, mode=self.run.mode, quiet=self.run.quiet or not self.is_chief)
 
     def build_schedule(self) -> Schedule:
         length = self.task.length

@@ -9,6 +9,8 @@ import types
 import pytest
 
 import tf_models
+from flags import catalog
+from tf_models import registry
 from trainers.main import main
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "extending.md"
@@ -23,7 +25,10 @@ def modules():
         sys.modules[module.__name__] = module
         exec(compile(code, f"{path}.py", "exec"), module.__dict__)
         loaded[module.__name__] = module
-    return loaded
+    yield loaded
+    for name in loaded:
+        del sys.modules[name]
+    del registry._builders["lenet5"], catalog._recipes["lenet5_digits"], catalog._modules["lenet5_digits"]
 
 
 def test_the_page_has_a_network_and_an_experiment(modules):

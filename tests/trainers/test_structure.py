@@ -79,7 +79,7 @@ def test_no_file_outside_its_folder_names_a_kind_or_a_paper(path):
 
 def test_the_walk_finds_what_it_looks_for():
     assert any(value == "language_modelling" for _, value in named("flags/tasks.py"))
-    assert any(value == "SmallImages" for _, value in named("trainers/tasks/images/classification.py"))
+    assert any(value == "SmallImages" for _, value in named("trainers/tasks/images/in_memory.py"))
     assert any(MODULES[0] in value for _, value in named("trainers/figures/papers.py"))
 
 

@@ -15,7 +15,6 @@ from keras import layers
 
 from tf_models.layers import noise
 from trainers.loop.state import TrainState
-from trainers.tasks.task import Task
 
 
 def batch_norms(model: keras.Model) -> list[layers.BatchNormalization]:
@@ -23,7 +22,7 @@ def batch_norms(model: keras.Model) -> list[layers.BatchNormalization]:
 
 
 @contextlib.contextmanager
-def exact_statistics(task: Task, strategy: tf.distribute.Strategy, state: TrainState) -> Iterator[None]:
+def exact_statistics(task, strategy: tf.distribute.Strategy, state: TrainState) -> Iterator[None]:
     """Context in which the batch norms use averages over one epoch of training batches; restores them on exit.
 
     The batches are those that training would see next, with augmentation, each micro-batch normalised by its own
@@ -40,7 +39,7 @@ def exact_statistics(task: Task, strategy: tf.distribute.Strategy, state: TrainS
             variable.assign(value)
 
 
-def _averages(task: Task, strategy: tf.distribute.Strategy, state: TrainState) -> list[tuple]:
+def _averages(task, strategy: tf.distribute.Strategy, state: TrainState) -> list[tuple]:
     """Every moving mean and variance with its exact value. Overwrites the variables themselves."""
     replicas = strategy.num_replicas_in_sync
     parts = task.recipe.train.micro_batches_of(replicas)
@@ -72,7 +71,7 @@ def _moving_at_once(norms: Sequence[layers.BatchNormalization]) -> Iterator[None
 
 
 def _sum_moments(
-    task: Task,
+    task,
     strategy: tf.distribute.Strategy,
     state: TrainState,
     norms: Sequence[layers.BatchNormalization],

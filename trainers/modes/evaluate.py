@@ -6,7 +6,6 @@ import json
 
 from flags.errors import UserError
 from flags.run import Run
-from trainers.run.load import load_finished, load_model
 from trainers.session import Session, open_session
 from trainers.tasks import task_class
 
@@ -19,11 +18,11 @@ def evaluate(run: Run) -> None:
         _check_same_data(session, member)
     split = chosen_split(session)
     if run.ensemble:
-        pairs = [(member.task, load_finished(member)) for member in members]
+        pairs = [(member.task, member.load_model()) for member in members]
         evaluation = task_class(session.recipe).ensemble(pairs, session.strategy)
         protocols = [member.task.test_protocol for member in members]
     else:
-        evaluation = session.task.evaluation(session.task.test_protocol, session.strategy, load_model(session))
+        evaluation = session.task.evaluation(session.task.test_protocol, session.strategy, session.load_model())
         protocols = [evaluation.protocol(split)]
     metrics = evaluation.run(split)
     further, extras = evaluation.final(split)

@@ -7,7 +7,6 @@ import keras
 from flags.errors import UserError
 from flags.run import Run
 from trainers.run.export import write_keras_model, write_saved_model
-from trainers.run.load import load_model
 from trainers.session import Session, open_session
 
 
@@ -18,7 +17,7 @@ def export(run: Run) -> None:
         UserError: the folder for imported weights already contains a run.
     """
     session = open_session(run)
-    model, folder = load_model(session), session.folder
+    model, folder = session.load_model(), session.folder
     with folder.locked():
         if session.init_from:
             _write_run(session, model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flags.run import Run
-from trainers.run.load import load_finished
 from trainers.session import open_session
 
 
@@ -11,4 +10,4 @@ def generate(run: Run) -> None:
     """Loads the finished run's model and calls `Task.generate`, which prints on stdout."""
     session = open_session(run)
     device = session.strategy.extended.worker_devices[0]
-    session.task.generate(run, load_finished(session), device)
+    session.task.generate(run, session.load_model(), device)

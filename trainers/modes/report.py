@@ -115,13 +115,12 @@ def _measure(name: str, folder: pathlib.Path, run: Run) -> dict:
         UserError: the model or the data set is not there.
     """
     module = importlib.import_module(name)  # loads TensorFlow, as the next two do
-    from trainers.run.load import load_finished
     from trainers.session import open_session
 
     flags = {"devices": re.split(r"[,*]", run.devices)[0]} if run.devices else {}
     bound = Run.of_folder(folder, "report", data_dir=run.data_dir, strategy="one_device", quiet=True, **flags)
     session = open_session(bound)
-    return module.measure(session.task, session.strategy, load_finished(session))
+    return module.measure(session.task, session.strategy, session.load_model())
 
 
 def _write(folder: pathlib.Path, groups, drawings, left_out) -> list[pathlib.Path]:

@@ -328,10 +328,12 @@ class Training:
             difference = write_saved_model(self._task, model, self._folder.saved_model) if exports else None
         tests.write_extras(extras, self._board, selected)
         numbers = {"metrics": metrics | further, **others, **extras}
-        results = results_of(session, model, numbers, selected_step=selected, seconds=self._seconds)
+        results = results_of(
+            self._task, model, numbers, variant=session.variant, selected_step=selected, seconds=self._seconds
+        )
         write_json(self._folder.results, results)
         self._board.close()
-        print(summary(session, results, extras=tests.format_extras(extras), difference=difference))
+        print(summary(self._task, self._folder, results, extras=tests.format_extras(extras), difference=difference))
 
     def _tests(self) -> Evaluation:
         """The final evaluation; reuses that of training if the protocol is the same, with its compiled functions."""

@@ -1,4 +1,4 @@
-"""Which weights are decayed."""
+"""Selects the weights that weight decay applies to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ RULES = ("kernels", "outside_batch_norm", "all")
 
 
 def decayed(model: keras.Model, rule: str) -> list[bool]:
-    """For each of the model's trainable variables whether weight decay takes it in.
+    """Returns, for each of the model's trainable variables, whether weight decay applies to it.
 
     Args:
         rule: "kernels" of convolutions and dense layers, all weights "outside_batch_norm", or "all".

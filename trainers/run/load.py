@@ -5,55 +5,48 @@ from __future__ import annotations
 import sys
 
 import keras
+import tensorflow as tf
 
 import tf_models
 from flags.errors import UserError
 from tf_models.deep_graphs import deep_graphs
-from trainers.session import Session
+from trainers.run.folder import RunFolder
 
 
-def load_model(session: Session) -> keras.Model:
-    """Loads the weights of `--init_from` if given, else the model of the finished run."""
-    return load_imported(session) if session.init_from else load_finished(session)
-
-
-def load_finished(session: Session) -> keras.Model:
+def load_finished(experiment: str, folder: RunFolder, strategy: tf.distribute.Strategy) -> keras.Model:
     """Loads the model of a finished run.
 
     Raises:
         UserError: the file does not exist or cannot be read.
     """
-    path = session.folder.keras_model
+    path = folder.keras_model
     if not path.exists():
         raise UserError(
             f"{path}: does not exist; the run is not finished. Train it first: python -m trainers.main "
-            f"--experiment={session.recipe.name} --model_dir={session.folder.path}"
+            f"--experiment={experiment} --model_dir={folder.path}"
         )
     try:
-        with session.strategy.scope(), deep_graphs():
+        with strategy.scope(), deep_graphs():
             return keras.saving.load_model(path)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a Keras file of this project ({str(error).splitlines()[0]}).") from error
 
 
-def load_imported(session: Session) -> keras.Model:
+def load_imported(model: keras.Model, path: str, *, mode: str, quiet: bool) -> keras.Model:
     """Loads all weights of the recipe's model from `--init_from`; prints their expected preprocessing on stderr.
 
     Raises:
         UserError: the weights cannot be read, belong to another model, or lack the head.
     """
-    path = session.init_from
     try:
-        with session.strategy.scope():
-            model = session.task.build_model()
         loaded = tf_models.load_weights(model, path)
     except (ValueError, OSError) as error:
         raise UserError(f"--init_from: {error}") from error
     if loaded.initial:
         raise UserError(
-            f"--init_from={path}: {loaded}. Without a trained head there is nothing to {session.run.mode}: "
+            f"--init_from={path}: {loaded}. Without a trained head there is nothing to {mode}: "
             "use weights with the same number of classes, or train first."
         )
-    if session.is_chief and not session.run.quiet:
+    if not quiet:
         print(f"--init_from: {loaded}", file=sys.stderr)
     return model

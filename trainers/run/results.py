@@ -9,7 +9,8 @@ import keras
 
 from tf_models import inspection
 from trainers.run.console import duration
-from trainers.session import Session
+from trainers.run.folder import RunFolder
+from trainers.tasks.task import Task
 
 OTHER_METRICS = {  # metrics without one of the recipe's final steps -> their label in the summary
     "metrics_without_average": "not averaged",
@@ -18,7 +19,7 @@ OTHER_METRICS = {  # metrics without one of the recipe's final steps -> their la
 
 
 def results_of(
-    session: Session, model: keras.Model, numbers: Mapping[str, Any], *, selected_step: int, seconds: float
+    task: Task, model: keras.Model, numbers: Mapping[str, Any], *, variant: str, selected_step: int, seconds: float
 ) -> dict[str, Any]:
     """The content of results.json.
 
@@ -28,10 +29,10 @@ def results_of(
         selected_step: the step of the checkpoint in use.
         seconds: duration of training.
     """
-    recipe, task = session.recipe, session.task
+    recipe = task.recipe
     return {
         "experiment": recipe.name,
-        "data": session.variant,
+        "data": variant,
         "test_protocol": task.test_protocol,
         **numbers,
         **task.summary,
@@ -45,14 +46,14 @@ def results_of(
     }
 
 
-def summary(session: Session, results: Mapping[str, Any], *, extras: str, difference: float | None) -> str:
+def summary(task: Task, folder: RunFolder, results: Mapping[str, Any], *, extras: str, difference: float | None) -> str:
     """Formats the summary that is printed at the end of a run.
 
     Args:
         extras: formatted extras of the evaluation.
         difference: between the outputs of SavedModel and live model; None if no SavedModel was written.
     """
-    recipe, folder, names, units = session.recipe, session.folder, session.task.result_names, f"{session.task.unit}s"
+    recipe, names, units = task.recipe, task.result_names, f"{task.unit}s"
     metrics, paper = results["metrics"], results["paper"]
     printed = ", ".join(f"{name} {paper[name]:.3f}" for name in names if name in paper)
     printed = f"{printed} on its own data" if printed else "no number"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from trainers.tasks.task import Task
 
 _CLASSES = {
-    "classification": "trainers.tasks.images.classification:Classification",
+    "classification": "trainers.tasks.images.in_memory:InMemoryClassification",
     "least_squares": "trainers.tasks.images.least_squares:LeastSquares",
     "language_modelling": "trainers.tasks.text.task:LanguageModelling",
     "translation": "trainers.tasks.translation.task:Translation",

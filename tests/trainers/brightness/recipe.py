@@ -48,15 +48,7 @@ def brightness_digits():
         data=BrightImages(),
         optimizer=Adam(weight_decay=0.0),
         schedule=Constant(lr=0.01),
-        train=Train(
-            global_batch=50,
-            steps=60,
-            log_every=20,
-            eval_every=20,
-            checkpoint_every=20,
-            measure_fit=False,
-            eval_batch=100,
-        ),
+        train=Train(global_batch=50, steps=60, log_every=20, eval_every=20, checkpoint_every=20),
         sample={"train.steps": 60},
         sample_deviations=("Embedded sample: the only data that there is.",),
     )

@@ -11,7 +11,6 @@ import tensorflow as tf
 from tf_models.deep_graphs import deep_graphs
 from trainers.run.export import single_device_copy
 from trainers.run.folder import RunFolder
-from trainers.run.load import load_finished
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,7 @@ def test_the_model_of_a_finished_run_is_loaded(deep_model, tmp_path):
     folder = RunFolder(tmp_path)
     deep_model.save(folder.keras_model)
     session = types.SimpleNamespace(folder=folder, strategy=tf.distribute.get_strategy())
-    np.testing.assert_array_equal(load_finished(session).get_weights()[0], deep_model.get_weights()[0])
+    np.testing.assert_array_equal(session.load_model().get_weights()[0], deep_model.get_weights()[0])
 
 
 def test_the_model_of_a_finished_run_is_copied_for_export(deep_model):

@@ -76,7 +76,7 @@ def text_session():
 
 
 def test_the_same_batch_of_a_text_is_a_segment_of_full_length(text_session):
-    (batch,) = benchmark.same_batch(text_session)
+    (batch,) = text_session.task.one_batch(1).dataset
     assert batch["tokens"].shape == batch["targets"].shape == (8, 16)
     assert text_session.task.segments.length[0] < 16  # the run's own first segment is shorter
 
@@ -93,5 +93,5 @@ def test_a_text_that_comes_to_its_end_begins_again(text_session):
 
 def test_each_replica_repeats_a_segment_of_its_share_of_the_lanes(two_replicas):
     session = open_session(parse([*COMMAND, *SMALL_TEXT]), strategy=two_replicas)
-    (batch,) = benchmark.same_batch(session)
+    (batch,) = session.task.one_batch(2).dataset
     assert batch["tokens"].shape == (4, 16)

@@ -327,4 +327,4 @@ def test_a_signal_saves_and_the_run_goes_on(tmp_path, digits_dir, number):
     assert status == 75, error
     assert "everything is saved" in error.splitlines()[-1]
     stopped_at = Checkpoints(tmp_path / "checkpoints", keep=3).steps()[-1]
-    assert f"stopped at step {stopped_at}," in error
+    assert f"stopped at step {stopped_at};" in error

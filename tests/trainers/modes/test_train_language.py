@@ -193,9 +193,9 @@ def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path, capsys, argumen
 # killed at the boundary of the passes, and stopped by a signal in the second. Killed leaves the disk as SIGKILL would.
 SCRIPT = """
 import json, os, signal, sys
-from trainers.checkpoints import Checkpoints
+from trainers.run.checkpoints import Checkpoints
 from trainers.main import main
-from trainers.train import Training
+from trainers.modes.train import Training
 
 class Killed(BaseException):
     pass
@@ -348,7 +348,7 @@ def _written(folder):
 WORKER = """
 import sys, numpy as np
 from trainers.main import main
-from trainers.train import Training
+from trainers.modes.train import Training
 def finish(self):
     np.savez(sys.argv[1], *[v.numpy() for v in self._state.model.weights])
 Training._finish = finish

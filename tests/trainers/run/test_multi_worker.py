@@ -29,7 +29,7 @@ COMMAND = (
 # The same command line, and then the weights of this worker, as it ended.
 WORKER = """
 import sys, numpy as np
-from trainers import train
+from trainers.modes import train
 from trainers.main import main
 finish = train.Training._finish
 def finish_and_save(self):
@@ -110,6 +110,6 @@ def test_a_signal_to_one_worker_stops_both_at_one_step(tmp_path, digits_dir):
     workers[1].terminate()
     codes, errors = finish(workers)
     assert codes == [75, 75], errors
-    steps = [error.split("stopped at step ")[1].split(",")[0] for error in errors]
+    steps = [error.split("stopped at step ")[1].split(";")[0] for error in errors]
     assert steps[0] == steps[1]
     assert (tmp_path / "run" / "checkpoints" / f"step-{int(steps[0]):08d}").is_dir()

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 import tf_models
-from flags.data import SmallImages
 from flags.recipe import Experiment
 from trainers.data import images, stream
 from trainers.data.sources import GeneratedSource, Source
@@ -61,14 +60,6 @@ class Classification(ExampleTask):
         self.class_names = list(dataset.class_names)
         self.seed = seed
         self.mean_image = mean_image
-
-    @classmethod
-    def of(cls, recipe: Experiment) -> type[Task]:
-        if cls is Classification and isinstance(recipe.data, SmallImages):
-            from trainers.tasks.images.in_memory import InMemoryClassification
-
-            return InMemoryClassification
-        return cls
 
     @classmethod
     def find_data(cls, name: str, data_dir: str | None) -> Source | GeneratedSource:

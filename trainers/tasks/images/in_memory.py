@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from flags.errors import UserError
+from flags.data import SmallImages
 from flags.recipe import Experiment
 from trainers.data import in_memory
 from trainers.data.splits import check_num_train
@@ -18,6 +18,7 @@ from trainers.run.files import npz_bytes
 from trainers.tasks.images.classification import Classification
 from trainers.tasks.images.in_memory_evaluation import InMemoryEvaluation
 from trainers.tasks.shares import check_shares
+from trainers.tasks.task import Task
 
 LABELS = "labels.npz"  # indices of the training images, and their true and training labels
 
@@ -28,6 +29,11 @@ class InMemoryClassification(Classification):
     An epoch visits all examples once, and its last batch may be smaller. `share` is global_batch divided by the number
     of examples of the step in all replicas, so that a step's gradient is always the mean over its examples.
     """
+
+    @classmethod
+    def of(cls, recipe: Experiment) -> type[Task]:
+        """Images that are not kept in memory use `Classification`."""
+        return cls if isinstance(recipe.data, SmallImages) else Classification
 
     @functools.cached_property
     def training_set(self) -> in_memory.TrainingSet:
@@ -72,13 +78,8 @@ class InMemoryClassification(Classification):
 
     @classmethod
     def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
-        train = recipe.train
-        check_shares("train.global_batch", train.global_batch, replicas)
-        if train.micro_batches > 1 or train.batch_norm_batch is not None:
-            raise UserError(
-                "train.micro_batches and train.batch_norm_batch: not supported here, since the last batch of an epoch "
-                "may be smaller. Set train.micro_batches=1 and train.batch_norm_batch=none."
-            )
+        check_shares("train.global_batch", recipe.train.global_batch, replicas)
+        check_shares("train.eval_batch", recipe.train.eval_batch, replicas)
 
     @property
     def summary(self) -> dict[str, Any]:

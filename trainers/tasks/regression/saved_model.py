@@ -26,4 +26,5 @@ class RegressionSavedModel(SavedModel):
         """Outputs for the first test inputs."""
         split = self._task.dataset.split(self._task.recipe.data.test_split)
         inputs = tf.constant(split.inputs[:CHECKED_EXAMPLES])
-        yield tf.saved_model.load(str(path)).serve(inputs), self._model(inputs)
+        written = tf.saved_model.load(str(path))
+        yield written.serve(inputs), self._model(inputs)

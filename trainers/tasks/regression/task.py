@@ -6,7 +6,6 @@ import keras
 import tensorflow as tf
 
 import tf_models
-from flags.errors import UserError
 from flags.recipe import Experiment
 from trainers.data import stream
 from trainers.data.sources import GeneratedSource
@@ -42,12 +41,7 @@ class Regression(ExampleTask):
 
     @classmethod
     def check_replicas(cls, recipe: Experiment, replicas: int) -> None:
-        train = recipe.train
-        check_shares("train.global_batch", train.global_batch, replicas)
-        if train.micro_batches > 1:
-            raise UserError(
-                f"train.micro_batches={train.micro_batches}: micro-batches are not supported here. Set it to 1."
-            )
+        check_shares("train.global_batch", recipe.train.global_batch, replicas)
 
     @classmethod
     def open(cls, recipe: Experiment, opening: Opening) -> Regression:

@@ -49,7 +49,7 @@ class LanguageModelling(Task):
 
     monitor = "loss"
     carries_state = True
-    no_xla = "segments vary in length, and XLA would compile each length anew (and not cuDNN's LSTM at all)"
+    no_xla = "segments vary in length, and XLA would recompile for each length (and cannot compile cuDNN's LSTM)"
 
     def __init__(self, recipe: Experiment, dataset: TextDataSet | DeclaredText, *, seed: int):
         self.recipe = recipe

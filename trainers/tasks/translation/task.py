@@ -51,7 +51,7 @@ class Translation(Task):
     metric_names = ("loss", "nll")
     result_names = ("loss", "nll", "perplexity", "bleu")
     monitor = "nll"
-    no_xla = "sentences vary in length, and XLA would compile each length anew"
+    no_xla = "sentences vary in length, and XLA would recompile for each length"
 
     def __init__(
         self,
@@ -201,7 +201,7 @@ class Translation(Task):
         return tf_models.build_model(model.name, num_classes=symbols, **model.options())
 
     def losses(self, network: keras.Model, batch, training: bool):
-        """What each pair [batch] adds to the step's mean loss, by which `global_batch` is multiplied, and `nll`."""
+        """The contribution of each pair [batch] to the step's mean loss, times `global_batch`, and `nll`."""
         smoothed, nll = self.sums(network, batch, training)
         share = self.recipe.train.global_batch / batch["tokens"]
         return smoothed * share, {"nll": nll * share}

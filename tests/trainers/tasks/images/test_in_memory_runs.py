@@ -104,7 +104,7 @@ def test_two_replicas_train_as_one_does(finished, digits_dir, tmp_path, two_repl
     [
         ("data.num_train=5000", "data.num_train=5000: data.train_split=train of digits has 4,000 examples"),
         ("data.label_noise=1.5", "data.label_noise=1.5: must lie in [0, 1]"),
-        ("train.micro_batches=2", "train.micro_batches and train.batch_norm_batch"),
+        ("train.micro_batches=2", "--set=train.micro_batches=2: no such field."),
         ("data.augment=autoaugment_v0", "data.augment=autoaugment_v0: in-memory images can only be shifted"),
         ("data.test_protocol=ten_crop", "data.test_protocol=ten_crop: in-memory images are tested whole"),
     ],

@@ -238,6 +238,6 @@ def test_normalising_centred_images_only_divides(tmp_path):
 
 
 def test_reading_refuses_what_is_not_finite(tmp_path):
-    mean_image.write(np.full([2, 2, 3], np.nan, np.float32), tmp_path / "mean_image.npy")
+    (tmp_path / "mean_image.npy").write_bytes(mean_image.as_bytes(np.full([2, 2, 3], np.nan, np.float32)))
     with pytest.raises(UserError, match="finite"):
         mean_image.read(tmp_path / "mean_image.npy", 2)

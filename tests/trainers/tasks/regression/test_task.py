@@ -162,7 +162,7 @@ def test_two_replicas_train_as_one_does(finished, tmp_path, two_replicas):
     "setting, message",
     [
         ("data.num_train=80", "train.global_batch=40: every step takes all of data.num_train=80. Set both to the same"),
-        ("train.micro_batches=2", "train.micro_batches=2: micro-batches are not supported here. Set it to 1."),
+        ("train.micro_batches=2", "--set=train.micro_batches=2: no such field."),
         ("optimizer.factors=1,2,3", "optimizer.factors=1.0,2.0,3.0: must be 2 numbers, one for each layer: hidden"),
         ("data.smallest_scale=9", "data.smallest_scale=9.0: must not be above data.largest_scale=4.0"),
         ("model.hidden=0", "model.hidden=0: must be 1 or more"),

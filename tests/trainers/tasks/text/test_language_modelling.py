@@ -49,7 +49,7 @@ def one_device():
 
 def everything(state):
     """All that a checkpoint would hold."""
-    state.carried.gather()
+    state.stateful.gather()
     return {name: variable.numpy() for name, variable in state.variables().items()}
 
 
@@ -67,7 +67,7 @@ def train(strategy, folder):
     initial = state.model.get_weights()
     checkpoints = Checkpoints(folder, keep=1)
     numbers = take_steps(session, loop, 0, BROKEN_AT)
-    state.carried.gather()
+    state.stateful.gather()
     checkpoints.save(BROKEN_AT, state.variables(), {})
     numbers += take_steps(session, loop, BROKEN_AT, STEPS - BROKEN_AT)
     return types.SimpleNamespace(
@@ -162,7 +162,7 @@ def test_two_replicas_end_in_the_weights_and_the_state_of_one(one, two):
 def test_a_checkpoint_is_continued_by_any_number_of_replicas(one, two, begun, continued):
     begun, continued = ({"one": one, "two": two}[name] for name in (begun, continued))
     begun.checkpoints.restore(BROKEN_AT, continued.state.variables())
-    continued.state.carried.scatter()
+    continued.state.stateful.scatter()
     numbers = take_steps(continued.session, continued.loop, BROKEN_AT, STEPS - BROKEN_AT)
     np.testing.assert_allclose(column(numbers, "loss"), column(one.numbers[BROKEN_AT:], "loss"), rtol=1e-4)
     assert_close(everything(continued.state), one.end)
@@ -192,13 +192,13 @@ def test_the_passes_draw_their_lengths_from_seeds_of_their_own(with_second_pass)
 
 def test_a_run_has_a_step_for_every_segment_of_its_passes(with_second_pass):
     first, second = map(len, with_second_pass.passes)
-    steps = with_second_pass.steps
+    steps = with_second_pass.length
     assert (steps.total, steps.first_pass) == (first + second, first)
     assert steps.per_epoch == pytest.approx((first + second) / 5, rel=0.1)
 
 
 def test_a_run_of_so_many_steps_has_one_pass():
-    steps = open_tiny(one_device(), "--set=train.steps=33", "--set=train.epochs=none").task.steps
+    steps = open_tiny(one_device(), "--set=train.steps=33", "--set=train.epochs=none").task.length
     assert (steps.total, steps.first_pass) == (33, None)
 
 

@@ -132,7 +132,7 @@ def test_a_replicas_same_batch_has_its_share_of_the_first_step(session):
 
 def test_epochs_become_steps(session_of):
     task = session_of(*ON_CPU, "--set=train.epochs=2.5").task
-    assert task.steps.total == round(2.5 * task.steps.per_epoch)
+    assert task.length.total == round(2.5 * task.length.per_epoch)
 
 
 @pytest.mark.parametrize("d_model, rate", [(16, 1 / math.sqrt(16 * 4)), (64, 1 / math.sqrt(64 * 4))])
@@ -281,7 +281,7 @@ def test_damaged_subwords_are_told_by_their_file(finished, data_dir, tmp_path):
     "flag, message",
     [
         ("--set=data.num_train=5000", "data.num_train=5000: data.train_split=train of django_de_en has 682 pairs"),
-        ("--set=train.micro_batches=2", "train.micro_batches=2: pairs of a step differ in length"),
+        ("--set=train.micro_batches=2", "--set=train.micro_batches=2: no such field."),
         ("--set=train.global_batch=8", "train.global_batch=8: the longest training pair has"),
         ("--set=model.d_model=9", "model.d_model=9: must be even, at least 4, and a multiple of model.heads=2"),
         ("--jit_compile=on", "--jit_compile=on: dd_transformer_iwslt14's sentences vary in length"),
@@ -310,7 +310,7 @@ def test_what_is_not_there_is_described_by_its_recipe(capsys, tmp_path):
 
 def test_the_sample_is_described_with_its_pairs(capsys, tmp_path):
     text = described(capsys, tmp_path, "--data=sample")
-    assert "682 pairs in a vocabulary of at most 1,000" in text and "test loss a token, unit not stated" in text
+    assert "682 pairs in a vocabulary of at most 1,000" in text and "test loss per token, unit not stated" in text
 
 
 def test_benchmark_counts_the_tokens_of_translations(command, tmp_path, capsys, monkeypatch):

@@ -1,13 +1,25 @@
 """A kind of problem that the project does not know is a folder and one line in each of two registries."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from flags import catalog
+import trainers.tasks
+from flags import catalog, tasks
+from tests.trainers import brightness
 from trainers.main import main
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    """The kind is known within this module, and unknown again to tests that look at all kinds."""
+    brightness.register()
+    yield
+    del tasks.TASKS["brightness"], trainers.tasks._CLASSES["brightness"]
+    del catalog._recipes["brightness_digits"], catalog._modules["brightness_digits"]
 
 
 def command(folder, digits_dir, *arguments):
@@ -60,8 +72,6 @@ def test_it_exports_a_saved_model_that_answers(finished, digits_dir, capsys):
 
 
 def test_it_resumes_where_it_was_stopped(finished, tmp_path, digits_dir, capsys):
-    import shutil
-
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     shutil.rmtree(folder / "checkpoints" / "step-00000060")
