@@ -19,7 +19,7 @@ class FusedAdam(Resettable, keras.optimizers.Adam):
     except `amsgrad`. A sparse gradient is applied as a dense one.
 
     Args:
-        restart: number of updates after which t restarts, because a second pass resets the moments; None: no second pass.
+        restart: updates after which t restarts, since a second pass resets the moments; None: no second pass.
     """
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8, restart=None, **kwargs):
