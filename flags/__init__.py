@@ -1,1 +1,1 @@
-"""What to run: recipes of the papers' experiments, and the command line. Imports neither TensorFlow nor Keras."""
+"""Recipes of the papers' experiments, and the command line. Imports neither TensorFlow nor Keras."""

@@ -1,1 +1,1 @@
-"""How an experiment is trained, measured and exported."""
+"""Training, evaluation and export of experiments."""

@@ -78,10 +78,10 @@ class Session:
         }
 
     def load_model(self) -> keras.Model:
-        """The model that a mode reads: that of the finished run, or with `--init_from` those weights in the network.
+        """Loads the model of the finished run, or builds the network and loads the weights of `--init_from`.
 
         Raises:
-            UserError: there is none, or it cannot be read.
+            UserError: the file does not exist or cannot be read.
         """
         if self.init_from is None:
             return load_finished(self.recipe.name, self.folder, self.strategy)

@@ -40,7 +40,7 @@ ON_DIGITS = (
     "Sample: handwritten digits, 4,000 unless the sweep says how many, gray, 16 pixels wide in place of 28 and not "
     "mirrored (for ResNet-18 not shifted, either), not 50,000 photographs.",
     "Sample: 40 % of the labels are wrong whatever the figure says, unless its sweep goes through several rates: with "
-    "clean digits there is no peak to be seen.",
+    "clean digits no peak is visible.",
     "Sample: narrow networks and few steps, with Adam at 1e-3, so that a sweep ends within half an hour on two cores.",
 )
 DIGITS = {

@@ -246,7 +246,7 @@ _two_layer(
 )
 _two_layer(
     "dd_two_layer_linear_rescaled",
-    "the same network, its hidden layer at 300 times the rate, by which the rise of the test error is gone",
+    "the same network, its hidden layer at 300 times the rate, which removes the rise of the test error",
     SCALED_RATES,
     "The authors slow the hidden layer down by 80; here it is the slow one, and is sped up by 300.",
 )

@@ -56,7 +56,7 @@ DEVIATIONS = (
     "80,000 updates, as section 4 and the captions say; an appendix of the paper prints 80.",
     "The unit of the paper's test loss is not stated: captions call it perplexity, and its released numbers look like "
     "bits. Ours is in nats per token, without smoothing, and is not compared with them.",
-    "Another group that trained these networks anew for 80,000 updates did not find that more data hurts: 18,000 "
+    "Another group that retrained these networks for 80,000 updates did not find that more data hurts: 18,000 "
     "pairs were better than 4,000 at every width.",
 )
 ON_MESSAGES = (

@@ -71,16 +71,15 @@ class TrainLoop:
         """Takes `steps` optimizer steps; returns the means over them.
 
         Besides the task's metrics: `gradient_norm` (before clipping), `parameter_norm` and `l2` (at the end), `lr` (of
-        the last step), `waited` (seconds spent waiting for data, of this worker; 0 if not measured), `stops` (how many
-        replicas were called with `stop`), `first_nonfinite` (the first step whose loss or gradient was not finite; -1
-        if none).
+        the last step), `waited` (seconds this worker waited for data; 0 if not measured), `stops` (number of replicas
+        called with `stop`), `first_nonfinite` (the first step with a non-finite loss or gradient; -1 if none).
         """
         numbers = self._run(iterator, tf.constant(steps), tf.constant(float(stop)))
         return {name: float(value) for name, value in numbers.items()}
 
     @property
     def traces(self) -> int:
-        """How often the loop was traced; more than once is a retracing bug."""
+        """The number of times that the loop was traced; more than one is a retracing bug."""
         return self._run.experimental_get_tracing_count()
 
     def _steps(self, iterator, steps, stop):

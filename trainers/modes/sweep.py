@@ -203,7 +203,7 @@ def _tell(run: Run, summary: dict[str, Any]) -> None:
     if run.json:
         print(json.dumps(summary))
     if summary["left"]:
-        raise Stopped(f"stopped; what was trained is saved in {folder}; run the same command to resume")
+        raise Stopped(f"stopped; everything is saved in {folder}; run the same command to resume")
     if failed:
         logs = ", ".join(one["log"] for one in failed)
         raise RunError(
