@@ -75,7 +75,7 @@ def test_a_byte_that_training_lacks_is_refused_in_another_split(enwik8):
     data = enwik8(EXAMPLE, b"ab\x1f", b"\n")
     with pytest.raises(UserError) as error:
         data.tokens("train")
-    assert "split 'validation': byte 0x1F at position 2 does not occur in the training part" in message(error)
+    assert "split 'validation': byte 0x1F at position 2 does not occur in the training split" in message(error)
 
 
 def test_a_made_up_text_can_spell_every_byte(made_up):
