@@ -320,7 +320,7 @@ def test_every_row_says_how_many_labels_the_whole_step_has(encoded, replicas):
 def test_a_pair_that_fits_into_no_batch_is_refused(encoded):
     longest = encoded.lengths.max()
     assert token_batches.steps_per_epoch(encoded, tokens=int(longest)) > 0
-    with pytest.raises(UserError, match=f"train.global_batch={longest - 1}: the longest .* takes {longest} subwords"):
+    with pytest.raises(UserError, match=f"train.global_batch={longest - 1}: the longest .* has {longest} subwords"):
         token_batches.steps_per_epoch(encoded, tokens=int(longest) - 1)
 
 
