@@ -7,6 +7,7 @@ A path is `group.field`. The field's annotation in the group's dataclass defines
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -99,7 +100,7 @@ def _of_kind(kind: type, old: Any, fields: dict[str, Any], experiment: Experimen
     Raises:
         UserError: a field without a default is missing.
     """
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     carried = {name: getattr(old, name) for name in CARRIED if name in hints and hasattr(old, name)}
     if "lr" in hints:
         now = {name: groups.get(name, getattr(experiment, name)) for name in ("train", "model")}
@@ -166,6 +167,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The annotations of a group's fields, by name."""
+    return typing.get_type_hints(kind)
+
+
 def _classes(experiment: Experiment) -> dict[str, type]:
     """The dataclass of every group."""
     names = [field.name for field in dataclasses.fields(experiment) if field.name not in NO_GROUPS]
@@ -177,7 +184,7 @@ def _fields(classes: Mapping[str, type]) -> dict[str, Any]:
     """Path -> annotation of every field of every group, including those of subclasses."""
     fields = {}
     for group, kind in classes.items():
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         fields |= {f"{group}.{field.name}": hints[field.name] for field in dataclasses.fields(kind)}
     return fields
 

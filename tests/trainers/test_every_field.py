@@ -12,7 +12,7 @@ from flags.errors import UserError
 from tests.trainers.test_experiments import SMALL
 from trainers.main import main
 
-ALWAYS = 12  # of the runs below one in so many is no slow test
+ALWAYS = 36  # of the runs below one in so many is no slow test
 SHORT = {"train.steps": "2", "train.epochs": "0.01", "schedule.second_pass_epochs": "0.004"}  # not twice as long
 GROUPS = ("model", "data", "optimizer", "schedule", "train", "init")
 
@@ -55,7 +55,13 @@ def cases():
 CASES = cases()
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in {case[0] for case in CASES} else pytest.param(name, marks=pytest.mark.slow)
+        for name in catalog.names()
+    ],
+)
 def test_a_changed_field_gives_a_recipe_or_one_line(name):
     for variant in ("paper", "sample", "synthetic"):
         experiment = catalog.variant(catalog.get(name), variant)
