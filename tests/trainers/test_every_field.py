@@ -12,8 +12,16 @@ from flags.errors import UserError
 from tests.trainers.test_experiments import SMALL
 from trainers.main import main
 
-ALWAYS = 36  # of the runs below one in so many is no slow test
+ALWAYS = {  # the runs below that are no slow tests: one of each outcome, with small networks
+    ("dd_transformer_iwslt14", "data.validation_split=nope"),
+    ("dd_random_features_fashion_mnist", "train.log_every=200"),
+    ("dd_two_layer_linear", "data.test_split=train"),
+}
 SHORT = {"train.steps": "2", "train.epochs": "0.01", "schedule.second_pass_epochs": "0.004"}  # not twice as long
+SHORTEST = tuple(
+    f"--set={text}"
+    for text in ("train.steps=1", "train.epochs=none", "train.select=last", "data.validation_split=none")
+)
 GROUPS = ("model", "data", "optimizer", "schedule", "train", "init")
 
 
@@ -28,7 +36,7 @@ def other(value, hint, path):
     if isinstance(value, (int, float)):
         return str(2 * value if value else 1)
     if isinstance(value, tuple):
-        return overrides.show(tuple(2 * item if not isinstance(item, str) else "nope" for item in value) or (1,))
+        return overrides.show(tuple("nope" if isinstance(item, str) else 2 * item or 1 for item in value) or (1,))
     if value is None:
         return "nope" if str in typing.get_args(hint) else "1"
     return "nope"
@@ -80,15 +88,13 @@ def test_a_changed_field_gives_a_recipe_or_one_line(name):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [case if place % ALWAYS == 0 else pytest.param(*case, marks=pytest.mark.slow) for place, case in enumerate(CASES)],
+    [case if case in ALWAYS else pytest.param(*case, marks=pytest.mark.slow) for case in CASES],
 )
 def test_a_changed_field_gives_a_run_or_one_line(name, text, tmp_path, capsys):
     small, *_ = SMALL[catalog.get(name).task]
     own = {path.partition("=")[0] for path in (text, f"--set={text}")}
     settings = [
-        setting
-        for setting in (*small(name), "--set=train.steps=1", "--set=train.epochs=none", "--set=train.select=last")
-        if setting.removeprefix("--set=").partition("=")[0] not in own
+        setting for setting in (*small(name), *SHORTEST) if setting.removeprefix("--set=").partition("=")[0] not in own
     ]
     arguments = [
         f"--experiment={name}",
@@ -118,7 +124,7 @@ def test_a_changed_field_gives_a_run_or_one_line(name, text, tmp_path, capsys):
         ),
     ],
 )
-@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", pytest.param("constant", marks=pytest.mark.slow)])
 def test_another_optimizer_and_schedule_train_every_kind_of_problem(name, schedule, tmp_path):
     small, *_ = SMALL[catalog.get(name).task]
     arguments = [
@@ -131,6 +137,9 @@ def test_another_optimizer_and_schedule_train_every_kind_of_problem(name, schedu
         *small(name),
         "--set=train.steps=2",
         "--set=train.select=last",
+        "--set=train.epochs=none",
+        "--set=data.validation_split=none",
+        "--noexport",
         "--set=optimizer=adam",
         "--set=optimizer.beta_1=0.8",
         f"--set=schedule={schedule}",
