@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.trainers.data.test_images import recipe, smooth
+from tests.trainers.data.test_images import MEAN, SEED, recipe, smooth
 from trainers.data import images
 
 
@@ -54,3 +54,20 @@ def test_an_animation_gives_its_first_frame():
 def test_bytes_that_are_no_image_are_an_error():
     with pytest.raises(tf.errors.InvalidArgumentError):
         images.evaluation_image(tf.constant(b"no image"), recipe(), 8)
+
+
+@pytest.mark.parametrize("mean_image", [None, MEAN])
+def test_a_saved_model_serves_what_evaluation_sees(tmp_path, mean_image):
+    data = recipe()
+    module = tf.Module()
+    signature = [tf.TensorSpec([None], tf.string)]
+    module.serve = tf.function(
+        lambda encoded: images.serving_images(encoded, data, 32, mean_image), input_signature=signature
+    )
+    tf.saved_model.save(module, str(tmp_path))
+    batch = [encoded for encoded, _ in FORMATS.values()]
+    served = tf.saved_model.load(str(tmp_path)).serve(tf.stack(batch))
+    assert served.shape == (len(batch), 32, 32, 3)
+    for one, encoded in zip(served, batch, strict=True):
+        np.testing.assert_array_equal(one, images.evaluation_image(encoded, data, 32, mean_image))
+    assert module.serve(tf.constant([], tf.string)).shape == (0, 32, 32, 3)

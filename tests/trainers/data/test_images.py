@@ -351,20 +351,3 @@ def test_shapes_and_types_are_known_inside_tf_data():
         assert mapped.element_spec == tf.TensorSpec([48, 48, 3], dtype)
     mapped = encoded.map(lambda one: images.evaluation_image(one, recipe(), 48))
     assert mapped.element_spec == tf.TensorSpec([48, 48, 3], tf.float32)
-
-
-@pytest.mark.parametrize("mean_image", [None, MEAN])
-def test_a_saved_model_serves_what_evaluation_sees(tmp_path, mean_image):
-    data = recipe()
-    module = tf.Module()
-    signature = [tf.TensorSpec([None], tf.string)]
-    module.serve = tf.function(
-        lambda encoded: images.serving_images(encoded, data, 32, mean_image), input_signature=signature
-    )
-    tf.saved_model.save(module, str(tmp_path))
-    batch = [encoded for encoded, _ in FORMATS.values()]
-    served = tf.saved_model.load(str(tmp_path)).serve(tf.stack(batch))
-    assert served.shape == (len(batch), 32, 32, 3)
-    for one, encoded in zip(served, batch, strict=True):
-        np.testing.assert_array_equal(one, images.evaluation_image(encoded, data, 32, mean_image))
-    assert module.serve(tf.constant([], tf.string)).shape == (0, 32, 32, 3)
