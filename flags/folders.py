@@ -99,13 +99,29 @@ def differences(
         own: the experiment's recipe before --set, flattened.
     """
     compared = {name: value for name, value in settings.items() if name != "overrides"}  # they show in the recipe
-    before = {path: value for path, value in config["recipe"].items() if _counts(path, value, recipe)}
-    new = {path: own.get(path) for path in recipe}
-    if "init_from" in config:  # of older versions; now the recipe's
-        new["init.path"] = config["init_from"]
-    old = {**{name: config.get(name) for name in compared}, **new, **before}
-    return overrides.difference(old, {**compared, **recipe})
+    before = updated(config["recipe"], own, config.get("init_from"))
+    return overrides.difference({name: config.get(name) for name in compared} | before, {**compared, **recipe})
 
 
-def _counts(path: str, value: Any, recipe: Mapping[str, Any]) -> bool:
-    return path in recipe or path not in RETIRED or value != RETIRED[path]
+def updated(recipe: Mapping[str, Any], own: Mapping[str, Any], init_from: str | None = None) -> dict[str, Any]:
+    """A flat recipe from a file of any version, with the fields of this version.
+
+    Removed fields that had no effect are left out; new fields have the experiment's own values.
+
+    Args:
+        own: the experiment's recipe before --set, flattened.
+        init_from: as in files of versions whose recipes did not have it.
+    """
+    known = {path: value for path, value in recipe.items() if path in own or value != RETIRED.get(path, _ABSENT)}
+    added = {path: value for path, value in own.items() if _is_new(path) and path not in recipe}
+    if "init.path" in added:
+        added["init.path"] = init_from
+    return {**known, **added}
+
+
+_ABSENT = object()
+
+
+def _is_new(path: str) -> bool:
+    """Whether runs of version 0.1.0 do not have the field."""
+    return path in ("optimizer", "schedule") or path.startswith("init.")

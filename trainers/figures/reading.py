@@ -8,7 +8,7 @@ import math
 import pathlib
 from collections.abc import Iterable
 
-from flags import catalog, folders
+from flags import catalog, folders, overrides
 from flags.errors import UserError
 from trainers.figures import papers
 from trainers.figures.records import Data, Record
@@ -54,6 +54,8 @@ def read(folder: pathlib.Path) -> Record:
         raise UserError(f"{folder}: its experiment {experiment} is not one of this version.")
     rows, damaged_rows = _rows(files)
     results, damaged_results = _results(files.results)
+    own = overrides.flatten(catalog.variant(catalog.get(experiment), data.variant))
+    recipe = folders.updated(recipe, own, config.get("init_from"))
     settings = {**recipe, "precision": config.get("precision"), "init_from": config.get("init_from")}
     return Record(
         folder=folder,

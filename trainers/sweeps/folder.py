@@ -16,7 +16,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from flags import overrides
+from flags import catalog, folders, overrides
 from flags.errors import UserError
 from flags.recipe import Experiment
 from flags.run import Run
@@ -85,6 +85,8 @@ class SweepFolder:
         described = json.loads(json.dumps(_described(run, data, recipe, sweep)))
         with self.alone():
             before = self._read_plan()
+            if before is not None:
+                before = _of_this_version(before)
             different = [] if before is None else self._different(before, described)
             if different:
                 raise UserError(
@@ -139,6 +141,16 @@ def _described(run: Run, data: str, recipe: Experiment, sweep: Sweep) -> dict[st
         "folders": [trial.name for trial in plan_of(sweep).next_trials([])],
         "recipe": fields,
     }
+
+
+def _of_this_version(plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan of a sweep that an earlier version began, with the fields of this one."""
+    try:
+        own = overrides.flatten(catalog.variant(catalog.get(plan["experiment"]), plan["data"]))
+        own = {path: value for path, value in own.items() if path not in plan["grid"]}
+        return {**plan, "recipe": json.loads(json.dumps(folders.updated(plan["recipe"], own)))}
+    except (KeyError, TypeError, AttributeError, UserError):
+        return plan  # another sweep, or none: what compares it says so
 
 
 def _fixed(plan: dict[str, Any]) -> dict[str, Any]:
