@@ -28,9 +28,10 @@ def old(tmp_path):
     return folder
 
 
-def test_an_old_sweep_goes_on_and_is_written_in_the_new_form(old):
-    claim(old)
-    assert json.loads(old.plan.read_text())["recipe"]["optimizer"] == "layerwise_sgd"
+def test_an_old_sweep_may_grow_as_any_other(old):
+    claim(old, "--seeds=0,1,2")
+    plan = json.loads(old.plan.read_text())
+    assert plan["seeds"] == [0, 1, 2] and plan["recipe"]["optimizer"] == "layerwise_sgd"
 
 
 def test_an_old_sweep_of_another_recipe_is_refused(old):
