@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -113,6 +114,7 @@ class RunFolder:
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 
+@functools.cache
 def _git_commit() -> str | None:
     """The commit of this project's checkout; None outside a checkout."""
     here = pathlib.Path(__file__).parent
