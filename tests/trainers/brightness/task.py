@@ -72,8 +72,8 @@ class Brightness(ExampleTask):
     def build_model(self):
         size = self.recipe.data.size
         inputs = keras.Input([size, size], name="image")
-        hidden = keras.layers.Dense(self.recipe.model.units, "relu")(keras.layers.Flatten()(inputs))
-        return keras.Model(inputs, keras.layers.Dense(1)(hidden), name="one_hidden_layer")
+        hidden = keras.layers.Dense(self.recipe.model.units, "relu", name="hidden")(keras.layers.Flatten()(inputs))
+        return keras.Model(inputs, keras.layers.Dense(1, name="brightness")(hidden), name="one_hidden_layer")
 
     def losses(self, network, batch, training):
         errors = network(batch["image"], training=training)[:, 0] - batch["brightness"]
