@@ -112,14 +112,11 @@ def updated(recipe: Mapping[str, Any], own: Mapping[str, Any], init_from: str | 
         own: the experiment's recipe before --set, flattened.
         init_from: as in files of versions whose recipes did not have it.
     """
-    known = {path: value for path, value in recipe.items() if path in own or value != RETIRED.get(path, _ABSENT)}
+    known = {path: value for path, value in recipe.items() if path in own or (path, value) not in RETIRED.items()}
     added = {path: value for path, value in own.items() if _is_new(path) and path not in recipe}
     if "init.path" in added:
         added["init.path"] = init_from
     return {**known, **added}
-
-
-_ABSENT = object()
 
 
 def _is_new(path: str) -> bool:

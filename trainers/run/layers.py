@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import keras
 
-import tf_models
 from flags.errors import UserError
 from flags.recipe import Init
+from trainers.run.load import load_external
 
 
 def freeze(model: keras.Model, init: Init) -> None:
@@ -31,10 +31,7 @@ def initialise(model: keras.Model, init: Init) -> list[str]:
         UserError: the file cannot be read or belongs to another model, or a pattern matches no layer.
     """
     skipped = [(layer, layer.get_weights()) for layer in matching(model, init.skip, "init.skip")]
-    try:
-        loaded = tf_models.load_weights(model, init.path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"--init_from: {error}") from error
+    loaded = load_external(model, init.path)
     for layer, weights in skipped:
         layer.set_weights(weights)
     names = [layer.name for layer, weights in skipped if weights]

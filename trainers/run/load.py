@@ -38,10 +38,7 @@ def load_imported(model: keras.Model, path: str, *, mode: str, quiet: bool) -> k
     Raises:
         UserError: the weights cannot be read, belong to another model, or lack the head.
     """
-    try:
-        loaded = tf_models.load_weights(model, path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"--init_from: {error}") from error
+    loaded = load_external(model, path)
     if loaded.initial:
         raise UserError(
             f"--init_from={path}: {loaded}. Without a trained head there is nothing to {mode}: "
@@ -50,3 +47,15 @@ def load_imported(model: keras.Model, path: str, *, mode: str, quiet: bool) -> k
     if not quiet:
         print(f"--init_from: {loaded}", file=sys.stderr)
     return model
+
+
+def load_external(model: keras.Model, path: str) -> tf_models.weights.Loaded:
+    """Loads the weights of `--init_from` into the model, all of them except those that `Loaded.initial` names.
+
+    Raises:
+        UserError: the file cannot be read or belongs to another model.
+    """
+    try:
+        return tf_models.load_weights(model, path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"--init_from: {error}") from error

@@ -85,8 +85,6 @@ class SweepFolder:
         described = json.loads(json.dumps(_described(run, data, recipe, sweep)))
         with self.alone():
             before = self._read_plan()
-            if before is not None:
-                before = _of_this_version(before)
             different = [] if before is None else self._different(before, described)
             if different:
                 raise UserError(
@@ -101,7 +99,7 @@ class SweepFolder:
 
     def _read_plan(self) -> dict[str, Any] | None:
         try:
-            return json.loads(self.plan.read_text())
+            return _of_this_version(json.loads(self.plan.read_text()))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
