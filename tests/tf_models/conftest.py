@@ -11,6 +11,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from trainers.run.strategy import make_strategy
+
 # Before any operation runs: TensorFlow fixes its devices then.
 _cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -19,7 +21,7 @@ tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfigu
 @pytest.fixture(scope="session")
 def two_devices():
     """A MirroredStrategy over two logical CPU devices."""
-    return tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+    return make_strategy("mirrored", cluster=None, devices="cpu:0,cpu:1")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from trainers.data.sources import Source
+from trainers.run.strategy import make_strategy
 from trainers.tasks.images.data import ImageDataSet
 
 # Before any operation runs: TensorFlow fixes its devices then.
@@ -22,12 +23,8 @@ tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfigu
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    """A MirroredStrategy over two logical CPU devices.
-
-    One for all tests: TensorFlow numbers a strategy's collective operations from the same start, and takes a second
-    strategy's first one for a repetition of the first's.
-    """
-    return tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+    """The MirroredStrategy over two logical CPU devices that runs in this process use too."""
+    return make_strategy("mirrored", cluster=None, devices="cpu:0,cpu:1")
 
 
 @pytest.fixture(scope="session")

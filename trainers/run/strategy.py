@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -53,7 +54,17 @@ def make_strategy(name: str, *, cluster: str | None, devices: str | None) -> tf.
                 f"--strategy=one_device with --devices={devices}: give one device, or use --strategy=mirrored"
             )
         return tf.distribute.OneDeviceStrategy(chosen[0])
-    return tf.distribute.MirroredStrategy(chosen)
+    return _mirrored(tuple(chosen))
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One per process for the same devices, so that runs in one process can follow one another.
+
+    TensorFlow numbers the collective operations of every strategy from 100, and takes the first one of a second
+    strategy for a repetition of the first one's: "Shape mismatch in the collective instance 100".
+    """
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _devices(devices: str | None) -> list[str]:

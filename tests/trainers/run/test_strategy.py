@@ -19,6 +19,25 @@ def test_several_devices_are_mirrored():
     assert isinstance(chosen, tf.distribute.MirroredStrategy) and chosen.num_replicas_in_sync == 2
 
 
+def total_of_ones(shape):
+    """The sum over two replicas of ones of a shape, by a strategy that is made for it."""
+    mirrored = make("mirrored", devices="cpu:0,cpu:1")
+
+    def of_replica():
+        return tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(shape))
+
+    @tf.function
+    def total():
+        return mirrored.experimental_local_results(mirrored.run(of_replica))[0]
+
+    return total().numpy().tolist()
+
+
+def test_runs_of_one_process_follow_one_another_on_the_same_devices():
+    assert total_of_ones([2]) == [2, 2]
+    assert total_of_ones([3]) == [2, 2, 2]
+
+
 @pytest.mark.parametrize("devices", ["gpu:0", "cpu:0,cpu:7"])
 def test_a_device_that_is_not_there_is_named_with_those_that_are(devices):
     with pytest.raises(UserError, match=r"this machine has no (gpu:0|cpu:7)\. Available: .*cpu:0, cpu:1"):
