@@ -1,7 +1,6 @@
 """A finished run of a network deeper than Python's recursion limit, such as ResNet-1202, is loaded and copied."""
 
 import sys
-import types
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ import tensorflow as tf
 from tf_models.deep_graphs import deep_graphs
 from trainers.run.export import single_device_copy
 from trainers.run.folder import RunFolder
+from trainers.run.load import load_finished
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def deep_model():
 def test_the_model_of_a_finished_run_is_loaded(deep_model, tmp_path):
     folder = RunFolder(tmp_path)
     deep_model.save(folder.keras_model)
-    session = types.SimpleNamespace(folder=folder, strategy=tf.distribute.get_strategy())
-    np.testing.assert_array_equal(session.load_model().get_weights()[0], deep_model.get_weights()[0])
+    loaded = load_finished("deep", folder, tf.distribute.get_strategy())
+    np.testing.assert_array_equal(loaded.get_weights()[0], deep_model.get_weights()[0])
 
 
 def test_the_model_of_a_finished_run_is_copied_for_export(deep_model):
