@@ -130,6 +130,11 @@ class LeastSquares(Optimizer):
             tasks.get(experiment.task).is_closed_form,
             f"optimizer={self.kind}: {experiment.name} is trained step by step. Choose another optimizer.",
         )
+        require(
+            not experiment.init.frozen,
+            f"init.frozen={','.join(experiment.init.frozen)}: only the head is solved for; all other layers are fixed. "
+            "Remove it.",
+        )
         for field, value in (("crop", "none"), ("flip", False)):
             given = getattr(experiment.data, field, value)
             require(

@@ -92,3 +92,8 @@ def test_a_variant_is_resolved_once():
 def test_a_fit_in_closed_form_says_that_it_has_no_schedule(text):
     with pytest.raises(UserError, match=f"^--set={text}: this experiment is fitted in closed form and has no schedule"):
         run.parse(["x", "--experiment=dd_random_features_mnist", f"--set={text}"])
+
+
+def test_a_fit_in_closed_form_has_no_layers_to_freeze(mistake_of):
+    message = mistake_of(run.parse, ["x", "--experiment=dd_random_features_mnist", "--set=init.frozen=head"])
+    assert message.startswith("init.frozen=head: only the head is solved for")
