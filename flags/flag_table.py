@@ -41,8 +41,19 @@ def text(value: str) -> str:
     return value
 
 
-def path(value: str) -> str:
+def files(value: str) -> str:
     return os.path.expanduser(text(value))
+
+
+def path(value: str) -> str:
+    name = files(value)
+    try:
+        longest = max(len(part.encode()) for part in name.split("/"))
+    except UnicodeEncodeError:
+        raise ValueError("is not UTF-8, which TensorFlow needs. Rename it.") from None
+    if longest > 255 or len(name.encode()) > 4000:
+        raise ValueError("too long: at most 255 bytes for each name in it and 4000 for the whole path.")
+    return name
 
 
 def switch(value: str) -> bool:
@@ -238,7 +249,7 @@ FLAGS = {
         _choice("split", Choice("validation", "test", "train"), "evaluate: the split to use.", "test"),
         Flag("ensemble", paths, "DIR,DIR", "evaluate: average the class probabilities of these runs."),
         Flag("runs", paths, "GLOB,GLOB", "report: all runs in these folders, such as 'runs/*_cifar10/*', quoted."),
-        Flag("images", text, "GLOB", "predict: image files, such as 'photos/*.jpg', quoted."),
+        Flag("images", files, "GLOB", "predict: image files, such as 'photos/*.jpg', quoted."),
         Flag(
             "prompt",
             str,

@@ -21,6 +21,8 @@ import numpy as np
 import tensorflow as tf
 from safetensors import SafetensorError, safe_open
 
+from tf_models.literal_paths import literal
+
 Name = tuple[str, str | int]
 Arrays = dict[Name, np.ndarray]
 Counts = collections.Counter[str]
@@ -85,9 +87,9 @@ def _file_in(folder: str) -> str:
     if os.path.exists(model):
         return model
     # The published archives' own `checkpoint` file may name a path of the machine that wrote it.
-    latest = tf.train.latest_checkpoint(folder)
-    if latest:
-        return latest
+    latest = tf.train.get_checkpoint_state(folder)
+    if latest and os.path.exists(f"{latest.model_checkpoint_path}.index"):
+        return latest.model_checkpoint_path
     found = sorted(glob.glob(os.path.join(glob.escape(folder), "*.index")))
     if len(found) == 1:
         return found[0]
@@ -182,7 +184,11 @@ def _layer_name(root: h5py.Group, owner: list[str], path: str) -> str:
 
 def _tf1(prefix: str) -> tuple[Arrays, Counts]:
     """Reads variables, each from its moving average where the file has one, and leaves optimizer slots out."""
-    reader = tf.train.load_checkpoint(prefix)
+    with literal(prefix) as readable:
+        return _tf1_weights(tf.train.load_checkpoint(readable), prefix)
+
+
+def _tf1_weights(reader, prefix: str) -> tuple[Arrays, Counts]:
     names = reader.get_variable_to_shape_map()
     if "_CHECKPOINTABLE_OBJECT_GRAPH" in names:
         raise ValueError(f"{prefix}: a TF2 checkpoint of objects, which has no names of layers; {ALLOWED}")

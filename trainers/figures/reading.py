@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import math
 import pathlib
@@ -12,6 +11,7 @@ from flags import catalog, folders, overrides
 from flags.errors import UserError
 from trainers.figures import papers
 from trainers.figures.records import Data, Record
+from trainers.run.files import matching
 from trainers.run.folder import RunFolder
 
 
@@ -23,7 +23,7 @@ def find(patterns: Iterable[str]) -> list[pathlib.Path]:
     """
     found: dict[pathlib.Path, pathlib.Path] = {}
     for pattern in patterns:
-        matches = [pathlib.Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+        matches = matching(pattern)
         folders = [match for match in matches if RunFolder(match).config.is_file()]
         if not folders:
             there = "matches no folder" if not matches else "matches no folder of a run (one with a config.json)"

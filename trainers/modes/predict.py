@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import glob
-import pathlib
-
 from flags import catalog
 from flags.errors import UserError
 from flags.run import Run
+from trainers.run.files import matching
 from trainers.run.folder import RunFolder
 from trainers.tasks import task_class
 
@@ -17,7 +15,7 @@ def predict(run: Run) -> None:
     if run.model_dir is None:
         raise UserError(f"--mode=predict: {run.experiment} has no run in runs/. Train it first, or give --model_dir.")
     folder = RunFolder(run.model_dir)
-    files = [path for name in sorted(glob.glob(run.images, recursive=True)) if (path := pathlib.Path(name)).is_file()]
+    files = [path for path in matching(run.images) if path.is_file()]
     if not files:
         raise UserError(f"--images={run.images}: no file matches. Quote the pattern, such as --images='photos/*.jpg'.")
     if not (folder.saved_model / "saved_model.pb").exists():

@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import pathlib
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -213,6 +214,8 @@ def _tell(run: Run, summary: dict[str, Any]) -> None:
     if not run.json:
         part = f" of part {summary['shard']}" if summary["shard"] else ""
         brackets = f"effective complexity: {summary['emc']}\n" if summary["emc"] else ""
-        drawn = summary["report"] or f"draw them: python -m trainers.main --mode=report --model_dir={folder}"
+        drawn = (
+            summary["report"] or f"draw them: python -m trainers.main --mode=report --model_dir={shlex.quote(folder)}"
+        )
         took = duration(summary["seconds"])
         print(f"{summary['done']} trials{part} are in {folder}; this command took {took}\n{brackets}{drawn}")

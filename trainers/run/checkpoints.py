@@ -21,6 +21,7 @@ import tensorflow as tf
 from absl import logging
 
 from flags.errors import RunError
+from tf_models.literal_paths import literal
 from trainers.run.files import fsync, write_json
 
 NAME = re.compile(r"step-(\d{8,})")
@@ -99,9 +100,8 @@ class Checkpoints:
         path = self.path(step)
         try:
             run = json.loads((path / "run.json").read_text())
-            tf.train.Checkpoint(variables=dict(variables)).read(
-                str(path / "variables")
-            ).assert_existing_objects_matched()
+            with literal(path / "variables") as prefix:
+                tf.train.Checkpoint(variables=dict(variables)).read(prefix).assert_existing_objects_matched()
             return run
         except (tf.errors.OpError, OSError, ValueError, IndexError, AssertionError) as error:
             reason = getattr(error, "message", None) or str(error)

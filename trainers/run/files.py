@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import json
 import os
@@ -11,6 +12,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+
+def matching(pattern: str) -> list[pathlib.Path]:
+    """The files and folders that match a glob pattern, sorted.
+
+    An existing path matches itself. Brackets may be part of a name: "x [1]/*" is also tried with literal brackets.
+    """
+    if os.path.exists(pattern):
+        return [pathlib.Path(pattern)]
+    names = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)
+    return [pathlib.Path(name) for name in sorted(names)]
 
 
 def fsync(path: pathlib.Path) -> None:

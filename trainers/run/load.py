@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import keras
@@ -23,7 +24,7 @@ def load_finished(experiment: str, folder: RunFolder, strategy: tf.distribute.St
     if not path.exists():
         raise UserError(
             f"{path}: does not exist; the run is not finished. Train it first: python -m trainers.main "
-            f"--experiment={experiment} --model_dir={folder.path}"
+            f"--experiment={experiment} --model_dir={shlex.quote(str(folder.path))}"
         )
     try:
         with strategy.scope(), deep_graphs():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ def summary(task: Task, folder: RunFolder, results: Mapping[str, Any], *, extras
         lines.append(extras)
     lines += [
         f"  the paper   {printed} ({recipe.paper.row})",
-        f"  curves      tensorboard --logdir {folder.path}",
+        f"  curves      tensorboard --logdir {shlex.quote(str(folder.path))}",
     ]
     if difference is not None:
         lines.append(f"  SavedModel  {folder.saved_model}  (differs from the live model by at most {difference:.0e})")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from flags.errors import RunError
+from tf_models.literal_paths import literal
 from trainers.run.diverged import LOWER_RATE, diverged
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ class SavedModel(abc.ABC):
             RunError: the live model's outputs are not finite, or the difference is `TOLERANCE` or more (relative to
                 the largest output, if that is above 1).
         """
-        pairs = [(np.asarray(served), np.asarray(live)) for served, live in self.answers(path)]
+        with literal(path) as readable:
+            answers = self.answers(pathlib.Path(readable))
+            pairs = [(np.asarray(served), np.asarray(live)) for served, live in answers]
         if not all(np.isfinite(live).all() for _, live in pairs):
             raise diverged(self.answer, then="nothing was exported", remedy=self.remedy)
         difference = float(np.max([np.max(np.abs(served - live), initial=0.0) for served, live in pairs]))

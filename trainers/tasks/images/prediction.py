@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from flags.errors import UserError
+from tf_models.literal_paths import literal
 from trainers.run.folder import RunFolder
 
 BATCH = 32
@@ -17,7 +18,8 @@ BATCH = 32
 
 def predict(folder: RunFolder, files: Sequence[pathlib.Path]) -> None:
     """Prints the most likely classes of every image, and writes `predictions.jsonl` to the run's folder."""
-    signature = tf.saved_model.load(str(folder.saved_model)).signatures["serving_default"]
+    with literal(folder.saved_model) as path:
+        signature = tf.saved_model.load(path).signatures["serving_default"]
     images = [_read(file) for file in files]
     written = folder.path / "predictions.jsonl"
     with written.open("w") as lines:
