@@ -86,6 +86,9 @@ def _load_tensorflow(verbosity: int) -> None:
 
 def command() -> int:
     """Runs the command line of this process: both `landmark-papers` and `python -m trainers.main`."""
+    # Any text can be printed: the names of files, on a terminal of any encoding.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
     try:
         status = main(sys.argv)
         sys.stdout.flush()

@@ -125,11 +125,29 @@ def _decode(encoded: tf.Tensor, window: Window, channels: int) -> tf.Tensor:
 
     def other():
         image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+        if channels == 3:
+            with tf.control_dependencies([image]):  # bytes that are no image have failed by now
+                has_palette = _has_bmp_palette(encoded)
+            image = tf.cond(has_palette, lambda: _bmp_colours(encoded, image), lambda: image)
         shape = tf.shape(image)
         y, x, height, width = tf.unstack(window(shape[0], shape[1]))
         return image[y : y + height, x : x + width]
 
     return tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), jpeg, other), [None, None, channels])
+
+
+def _has_bmp_palette(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether an image is a BMP of 8 bits per pixel, of which TensorFlow returns indices into the palette as greys."""
+    is_bmp = tf.strings.substr(encoded, 0, 2) == b"BM"
+    return is_bmp & (tf.strings.substr(encoded, 28, 2) == b"\x08\x00")
+
+
+def _bmp_colours(encoded: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """The colours of a BMP with a palette: [height, width, 3], uint8."""
+    pixels, header = tf.unstack(tf.io.decode_raw(tf.strings.substr(encoded, 10, 8), tf.int32), num=2)
+    palette = tf.strings.substr(encoded, 14 + header, pixels - header - 14)  # blue, green, red, 0 per colour
+    colours = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])[:, 2::-1]
+    return tf.gather(colours, tf.cast(indices[..., 0], tf.int32))
 
 
 def _whole(height, width):

@@ -36,7 +36,7 @@ def fill(page: pathlib.Path) -> str:
     Raises:
         UserError: a table has no end, or its file or one of its columns is not there.
     """
-    text, filled, at = page.read_text(), [], 0
+    text, filled, at = page.read_text(encoding="utf-8"), [], 0
     for begin in BEGIN.finditer(text):
         if begin.start() < at:
             raise UserError(f"{page}: {begin[0]} stands before the {END} of the table above it.")
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         for page in (page for path in paths for page in (sorted(path.glob("*.md")) if path.is_dir() else [path])):
             text = fill(page)
-            if text != page.read_text():
+            if text != page.read_text(encoding="utf-8"):
                 write_text(page, text)
                 print(page)
     except (UserError, OSError) as error:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import io
 import json
 import os
 import pathlib
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -32,6 +33,19 @@ def fsync(path: pathlib.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[TextIO]:
+    """Context that writes a text file line by line; it replaces the content of `path` at the end, if nothing fails."""
+    aside = path.with_name(f".{path.name}.writing")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            yield file
+        fsync(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:

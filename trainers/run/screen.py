@@ -1,4 +1,4 @@
-"""Streams generated text to stdout, with control characters escaped."""
+"""Text that is safe on a terminal: control characters are escaped, as are those that its encoding lacks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import re
 import sys
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # without tab and newline
+
+
+def one_line(text: object) -> str:
+    """A text on one line of a terminal, such as the name of a file: without control characters."""
+    return CONTROLS.sub(_escaped, str(text)).replace("\n", "\\n").replace("\t", "\\t")
 
 
 class Screen:
@@ -22,7 +27,7 @@ class Screen:
 
     def print(self, content: bytes, final: bool = False) -> None:
         """Prints all complete characters received so far; if `final`, the rest as well."""
-        text = CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", self._decoder.decode(content, final))
+        text = CONTROLS.sub(_escaped, self._decoder.decode(content, final))
         encoding = sys.stdout.encoding or "utf-8"
         print(text.encode(encoding, "backslashreplace").decode(encoding), end="", flush=True)
         if text:
@@ -33,3 +38,7 @@ class Screen:
         self.print(b"", final=True)
         if not self._begins_line:
             print(flush=True)
+
+
+def _escaped(character: re.Match) -> str:
+    return f"\\x{ord(character[0]):02x}"

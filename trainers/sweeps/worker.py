@@ -54,7 +54,10 @@ def run_trial(arguments: Sequence[str], log: str) -> int:
 @contextlib.contextmanager
 def _printing_to(path: pathlib.Path) -> Iterator[None]:
     """Context that appends all output, including that of native libraries, to a file."""
-    with path.open("a", buffering=1) as file, contextlib.ExitStack() as stack:
+    with (
+        path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as file,
+        contextlib.ExitStack() as stack,
+    ):
         for number, stream in ((1, sys.stdout), (2, sys.stderr)):
             stream.flush()
             kept = os.dup(number)

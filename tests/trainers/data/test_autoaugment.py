@@ -1,6 +1,6 @@
 """AutoAugment's operations against PIL and NumPy, its table against the recipe's numbers, and its draws.
 
-Needs pillow (requirements-dev.txt).
+Needs pillow (requirements.txt).
 """
 
 import collections

@@ -19,6 +19,9 @@ def save(image, mode, file_format, **options):
 
 GREY = smooth(40, 60)[..., :1].repeat(3, axis=2)
 ALPHA = np.concatenate([smooth(40, 60), np.full((40, 60, 1), 255, np.uint8)], axis=-1)
+COLOURS = (
+    np.where(np.arange(60)[:, np.newaxis] < 30, (255, 0, 0), (0, 0, 255)).astype(np.uint8)[np.newaxis].repeat(40, 0)
+)
 FORMATS = {
     "JPEG": (save(smooth(40, 60), "RGB", "JPEG", quality=98), smooth(40, 60)),
     "grey JPEG": (save(GREY, "L", "JPEG", quality=98), GREY),
@@ -29,6 +32,8 @@ FORMATS = {
     "grey PNG with alpha": (save(GREY, "LA", "PNG"), GREY),
     "PNG with a palette": (save(GREY[..., 0], "P", "PNG"), GREY),  # a palette of 256 greys
     "GIF": (save(GREY, "L", "GIF"), GREY),
+    "BMP with a palette": (save(COLOURS, "P", "BMP"), COLOURS),
+    "grey BMP": (save(GREY, "L", "BMP"), GREY),
     "BMP": (save(smooth(40, 60), "RGB", "BMP"), smooth(40, 60)),
 }
 

@@ -1,6 +1,6 @@
 """Images on their way to the network: every format, crop, kernel, and that a seed decides all chance.
 
-Needs pillow (requirements-dev.txt), to write the formats that TensorFlow only reads.
+Needs pillow (requirements.txt), to write the formats that TensorFlow only reads.
 """
 
 import numpy as np

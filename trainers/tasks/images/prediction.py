@@ -5,39 +5,66 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 import tensorflow as tf
 
 from flags.errors import UserError
 from tf_models.literal_paths import literal
+from trainers.run.files import writing
 from trainers.run.folder import RunFolder
+from trainers.run.screen import one_line
+from trainers.tasks.images import image_files
 
 BATCH = 32
+BATCH_PIXELS = 1 << 27  # decoded at once
 
 
 def predict(folder: RunFolder, files: Sequence[pathlib.Path]) -> None:
-    """Prints the most likely classes of every image, and writes `predictions.jsonl` to the run's folder."""
+    """Prints the most likely classes of every image, and writes `predictions.jsonl` to the run's folder.
+
+    Raises:
+        UserError: some files could not be read; the others are predicted.
+    """
     with literal(folder.saved_model) as path:
         signature = tf.saved_model.load(path).signatures["serving_default"]
-    images = [_read(file) for file in files]
     written = folder.path / "predictions.jsonl"
-    with written.open("w") as lines:
-        for first in range(0, len(files), BATCH):
-            answers = signature(images=tf.constant(images[first : first + BATCH]))
-            for file, row in zip(files[first : first + BATCH], _rows(answers)):
+    unreadable: list[pathlib.Path] = []
+    with writing(written) as lines:
+        for batch in _batches(files, unreadable, lines):
+            answers = signature(images=tf.constant([content for _, content in batch]))
+            for (file, _), row in zip(batch, _rows(answers)):
                 lines.write(json.dumps({"image": str(file), "classes": row}) + "\n")
-                print(f"{file}  " + "  ".join(f"{c['name']} {c['probability']:.1%}" for c in row))
+                print(f"{one_line(file)}  " + "  ".join(f"{c['name']} {c['probability']:.1%}" for c in row))
     print(f"written: {written}", file=sys.stderr)
+    if unreadable:
+        raise UserError(
+            f"--images: {len(unreadable)} of {len(files)} files could not be read; the others are predicted."
+        )
 
 
-def _read(file: pathlib.Path) -> bytes:
-    content = file.read_bytes()
-    try:
-        tf.io.decode_image(content, channels=3, expand_animations=False)
-    except tf.errors.InvalidArgumentError as error:
-        raise UserError(f"--images: {file} is not a readable image (JPEG, PNG, BMP or GIF).") from error
-    return content
+def _batches(
+    files: Sequence[pathlib.Path], unreadable: list[pathlib.Path], lines: TextIO
+) -> Iterator[list[tuple[pathlib.Path, bytes]]]:
+    """The readable files and their contents, a few at a time; reports the others, and adds them to `unreadable`."""
+    batch: list[tuple[pathlib.Path, bytes]] = []
+    total = 0
+    for file in files:
+        try:
+            content, pixels = image_files.read(file)
+        except UserError as error:
+            unreadable.append(file)
+            print(one_line(error), file=sys.stderr)
+            lines.write(json.dumps({"image": str(file), "error": str(error)}) + "\n")
+            continue
+        if batch and (len(batch) == BATCH or total + pixels > BATCH_PIXELS):
+            yield batch
+            batch, total = [], 0
+        batch.append((file, content))
+        total += pixels
+    if batch:
+        yield batch
 
 
 def _rows(answers) -> list[list[dict]]:
