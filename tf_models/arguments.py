@@ -41,7 +41,7 @@ def require_one_of(allowed: Iterable[str], **values: object) -> None:
 
 
 def require_rates(**values: object) -> None:
-    """Raises ValueError unless every value is a rate of dropout, in [0, 1)."""
+    """Raises ValueError unless every value is a dropout rate in [0, 1)."""
     for argument, value in values.items():
         require(is_number(value) and 0 <= value < 1, argument, value, "a number in [0, 1)")
 

@@ -1,13 +1,12 @@
 """EfficientNet (Tan & Le, ICML 2019, arXiv 1905.11946): B0 found by search, B1..B7 by compound scaling.
 
-B8 and L2 came later (AdvProp, NoisyStudent) and are the same network scaled further. Layer names are those of
-keras.applications, so its weight files fit. Three things differ from keras.applications, and follow the authors'
-code: the images are normalised before the model, the initialisers are plain (not truncated) normal, and width, depth,
-dropout and stochastic depth are arguments.
+B8 and L2 are larger variants from later papers (AdvProp, NoisyStudent). Layer names are those of keras.applications, so
+its weight files load. Unlike keras.applications, and as in the authors' code, images are normalised outside the model,
+initialisers are normal (not truncated), and width, depth, dropout and stochastic depth are arguments.
 
-Feature maps of the backbone: C1 to C5, each the output of the last block before the stride changes, C5 that of the last
-block, as EfficientDet takes them (Tan, Pang & Le 2020, section 4.1; endpoints `reduction_1` to `reduction_5` of the
-authors' code). These blocks end without an activation. The 1x1 convolution of Table 1's stage 9 belongs to the head.
+The backbone's feature maps are C1 to C5: the output of the last block before each change of stride, and of the last
+block, as used by EfficientDet (Tan, Pang & Le 2020, section 4.1; endpoints `reduction_1` to `reduction_5` of the
+authors' code). They have no final activation. The 1x1 convolution of stage 9 in Table 1 belongs to the head.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ HEAD_FILTERS = 1280
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A row of Table 1: `repeats` MBConv blocks, of which the first has `stride` and changes the channels."""
+    """A row of Table 1: `repeats` MBConv blocks; the first has `stride` and changes the number of channels."""
 
     expand: int  # channels inside a block, as a multiple of those that enter it
     kernel: int
@@ -64,7 +63,7 @@ STAGES = (  # Table 1, stages 2 to 8
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """The three dimensions that grow together (section 3.2): width, depth, and the image side in pixels."""
+    """The three scaling dimensions (section 3.2): width, depth, and image resolution in pixels."""
 
     width: float
     depth: float
@@ -76,8 +75,8 @@ def compound_scaling(
 ) -> Scaling:
     """Scales depth by alpha^phi, width by beta^phi and resolution by gamma^phi (eq. 3).
 
-    The published B1..B7 are not exactly on this curve (`VARIANTS`); use it for a `phi` of your own, which may be
-    fractional or negative. With alpha * beta^2 * gamma^2 near 2 the multiply-adds grow like 2^phi.
+    `phi` may be fractional or negative. The published B1..B7 (`VARIANTS`) are not exactly on this curve. With
+    alpha * beta^2 * gamma^2 near 2, multiply-adds grow like 2^phi.
     """
     require(is_number(phi), "phi", phi, "a number")
     for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
@@ -100,7 +99,7 @@ def round_repeats(repeats: int, depth: float) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One MBConv block of a scaled network, with its name, and the rate at which stochastic depth drops it."""
+    """One MBConv block of a scaled network, with its name and its stochastic-depth drop rate."""
 
     name: str
     kernel: int
@@ -120,7 +119,7 @@ def blocks(width: float, depth: float, survival_probability: float) -> list[Bloc
     """Returns the blocks of Table 1, stages 2 to 8, scaled in width and depth.
 
     Block i of N survives with probability 1 - (1 - survival_probability) * i / N, where i counts from 0 and N is the
-    scaled number of blocks, those without a shortcut included.
+    scaled number of blocks, including those without a shortcut.
     """
     total = sum(round_repeats(stage.repeats, depth) for stage in STAGES)
     result: list[Block] = []
@@ -144,7 +143,7 @@ def blocks(width: float, depth: float, survival_probability: float) -> list[Bloc
 
 
 def _letters(index: int) -> str:
-    """Counts a, b, .., z, aa, ab, ..: a stage scaled by 8 has 32 blocks."""
+    """Yields a, b, .., z, aa, ab, ..: a stage scaled by 8 has 32 blocks."""
     more, last = divmod(index, 26)
     return (_letters(more - 1) if more else "") + string.ascii_lowercase[last]
 
@@ -154,7 +153,7 @@ def _conv1x1(filters: int, name: str, **arguments) -> PointwiseConv2D:
 
 
 def _normal(kernel: int, filters: int) -> keras.initializers.Initializer:
-    """Normal with variance 2 / fan-out, not truncated, as the authors' code has it."""
+    """Returns an untruncated normal initialiser with variance 2 / fan-out, as in the authors' code."""
     return keras.initializers.RandomNormal(stddev=math.sqrt(2 / (kernel * kernel * filters)))
 
 
@@ -163,7 +162,7 @@ def _norm(x, name: str):
 
 
 def _squeeze_excite(x, block: Block):
-    """Weighs each channel by a gate computed from the means of all channels (section 4)."""
+    """Multiplies each channel by a gate computed from the means of all channels (section 4)."""
     gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"{block.name}_se_squeeze")(x)
     gate = _conv1x1(block.squeezed, f"{block.name}_se_reduce", activation=silu)(gate)
     gate = _conv1x1(block.filters_mid, f"{block.name}_se_expand", activation="sigmoid")(gate)
@@ -173,7 +172,7 @@ def _squeeze_excite(x, block: Block):
 def _mbconv(inputs, block: Block):
     """MBConv (section 4): expand, convolve each channel, squeeze and excite, project, add the input.
 
-    The projection is linear, and nothing follows the addition. Stochastic depth drops the branch of whole examples.
+    The projection is linear and no activation follows the addition. Stochastic depth drops the branch per example.
     """
     x = inputs
     if block.filters_mid != block.filters_in:
@@ -215,7 +214,7 @@ def efficientnet(
         input_shape: height, width and channels; height and width may be None.
         width: multiplies the channels of every layer.
         depth: multiplies the blocks of every stage.
-        survival_probability: stochastic depth; what the last block's would be, were there one more (see `blocks`).
+        survival_probability: stochastic depth; the end of the linear schedule over blocks (see `blocks`).
         name: the name of the Keras model.
 
     Raises:
@@ -245,7 +244,7 @@ def efficientnet(
 
 
 def head(x, /, num_classes: int = 1000, width: float = 1.0, dropout: float = 0.2, include_top: bool = True):
-    """Float32 logits [batch, num_classes] of the last feature map; without the top the pooled features.
+    """Returns float32 logits [batch, num_classes] of the last feature map, or the pooled features without the top.
 
     Args:
         num_classes: number of logits.

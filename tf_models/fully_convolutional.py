@@ -1,4 +1,4 @@
-"""A classifier as a network that is applied to whole images of any size, position by position."""
+"""Applies a classifier convolutionally to whole images of any size."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from keras import layers
 
 from tf_models.deep_graphs import deep_graphs
 
-POOL = "avg_pool"  # the global pool of every image model here
+POOL = "avg_pool"  # name of the global pooling layer of every image model
 
 
 def fully_convolutional(model: keras.Model) -> keras.Model:
-    """Turns a classifier of images of one size into one of larger images, with the same weights, not copies of them.
+    """Converts a classifier for a fixed image size to larger images; both models share their weights.
 
-    The global pool becomes a pool of stride 1 whose window is the map that it averaged, and what follows is applied at
-    every position (He et al. 2016, section 3.4, after Simonyan & Zisserman 2015, section 3.2). An image of the model's
-    own size has one position, with the model's own logits.
+    Global pooling is replaced by pooling with stride 1 over windows of the original feature map's size, and the layers
+    after it are applied at every position (He et al. 2016, section 3.4, after Simonyan & Zisserman 2015, section 3.2).
+    An image of the original size has one position, with the original model's logits.
 
     Returns:
         A model of [batch, height, width, channels] with logits [batch, rows, columns, classes].
 
     Raises:
-        ValueError: the model takes images of any size already, so that its window is unknown.
+        ValueError: the model already accepts images of any size, so the window's size is unknown.
     """
     rows, columns = model.get_layer(POOL).input.shape[1:3]
     if None in (rows, columns):

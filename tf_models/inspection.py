@@ -15,7 +15,7 @@ from tf_models.layers.counting import Shapes, size
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
-    """Numbers in a model's weights; batch norm's moving statistics are the ones that are not trained."""
+    """Parameter counts of a model. Moving statistics of batch norm count as non-trainable."""
 
     trainable: int
     non_trainable: int
@@ -27,9 +27,9 @@ class Parameters:
 
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """One layer: `parameters` counts all its weights, trained or not.
+    """One layer; `parameters` counts trainable and non-trainable weights.
 
-    `output_shape` has None for the batch, and for the time of a text; of several outputs it is the first's.
+    `output_shape` is that of the first output, with None for the batch size and for the length of a text.
     """
 
     name: str
@@ -40,7 +40,7 @@ class LayerRow:
 
 
 def parameters(model: keras.Model) -> Parameters:
-    """Counts the numbers in the weights of `model`."""
+    """Counts the parameters of `model`."""
     return Parameters(trainable=size(*model.trainable_weights), non_trainable=size(*model.non_trainable_weights))
 
 
@@ -49,7 +49,7 @@ _notes: dict[str, Notes] = {}
 
 
 def register_parameter_notes(name: str) -> Callable[[Notes], Notes]:
-    """Decorates a function that counts the parameters of the network `name` as its authors do, where that differs."""
+    """Decorator for a function that counts the parameters of network `name` as its authors do."""
 
     def register(count: Notes) -> Notes:
         _notes[name] = count
@@ -59,38 +59,39 @@ def register_parameter_notes(name: str) -> Callable[[Notes], Notes]:
 
 
 def parameter_notes(model: keras.Model) -> dict[str, int]:
-    """Returns other counts of the parameters of `model` by their labels; empty for most networks.
+    """Returns alternative parameter counts of `model` by label; empty for most networks.
 
-    The last one is what the paper's table counts.
+    The last one is the count in the paper's table.
     """
     return _notes[model.name](model) if model.name in _notes else {}
 
 
 def multiply_adds(model: keras.Model, input_shape: tuple[int, ...] | None = None, time: int = 1) -> int:
-    """Counts the multiplications with a weight, each with its addition, that one example takes.
+    """Counts the multiply-adds of one example's forward pass.
 
-    That is convolutions and matrix products, padding counted like pixels; no biases, normalisation, activations or
-    pooling. It is what the EfficientNet paper calls FLOPS.
+    Includes convolutions and matrix products, with padding counted like pixels; excludes biases, normalisation,
+    activations and pooling. The EfficientNet paper calls this FLOPS.
 
-    Of a language model it is what `time` symbols take with full memories, whose rows count as weights, once as keys and
-    once as values; of a split softmax all parts count. Work done once per step, such as value gates, does not.
+    Language models: the count for `time` symbols with full memories. Memory rows count as weights, once as keys and
+    once as values; all parts of a split softmax count. Work done once per step, such as value gates, does not count.
 
-    Of a translation model it is what a source and a target of `time` symbols each take: every kernel counts once per
-    symbol, and in attention every query counts 2 time width: its products with all keys and values, also masked ones.
+    Translation models: the count for a source and a target of `time` symbols each. Every kernel counts once per symbol;
+    in attention every query counts 2 * time * width, for its products with all keys and values, including masked ones.
 
     Args:
         model: a functional model.
-        input_shape: shape of one example; needed if the model was built for images of any size.
-        time: the symbols of an example's text, where the model reads text.
+        input_shape: shape of one example; required if the model was built for images of any size.
+        time: number of symbols per example, for models that read text.
 
     Raises:
-        ValueError: sizes are unknown, or a layer with weights neither is a known layer of Keras nor counts itself.
+        ValueError: a size is unknown, or a layer with weights is neither a known Keras layer nor defines
+            `multiply_adds`.
     """
     return sum(row.multiply_adds for row in layer_table(model, input_shape, time))
 
 
 def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None, time: int = 1) -> list[LayerRow]:
-    """Lists the layers of `model` in order, those of models inside it too. Arguments and errors as `multiply_adds`."""
+    """Lists the layers of `model` and of nested models in order. Arguments and errors as for `multiply_adds`."""
     if input_shape is not None:
         model = _at_size(model, input_shape)
     known = time if _reads_text(model) else None
@@ -114,26 +115,25 @@ def layer_table(model: keras.Model, input_shape: tuple[int, ...] | None = None, 
 
 
 def activation_bytes(model: keras.Model, batch: int, element_bytes: int = 4, time: int | None = None) -> int:
-    """Estimates what one training step on `batch` examples keeps in memory between forward and backward pass, in bytes.
+    """Estimates the bytes that a training step on `batch` examples keeps between forward and backward pass.
 
-    Assumes that every tensor which the gradient of some layer reads is kept once, at `element_bytes` an element: the
-    inputs of convolutions, dense layers, normalisation, activations and products; of ReLU the output, which the next
-    layer reads too. Sums, global poolings and shape changes keep nothing; dropout's masks (one number an example, or
-    pooled features) and the kernels' own room are left out.
+    Assumes that every tensor that the gradient of a layer reads is kept once, with `element_bytes` per element: the
+    inputs of convolutions, dense layers, normalisation, activations and products; the output of ReLU, which the next
+    layer also reads. Sums, global pooling and reshaping keep nothing. Dropout masks of image models (one number per
+    example, or pooled features) and workspace of kernels are not included.
 
-    Of a language model there are also, of every symbol: an LSTM's four gates, cell and hidden state, attention's
-    weights over the whole memory, Boom's middle and its gate, the scores of the softmax (of one with splits, the
-    head's), and the masks of dropout, which are as large as what they are multiplied with. States, scores and what is
-    standardised take 4 bytes at least.
+    Language models also keep, per symbol: the LSTM's four gates, cell and hidden state, attention weights over the
+    whole memory, Boom's hidden layer and its gate, the logits (with a split softmax, those of the head), and dropout
+    masks of the size of their inputs. States, logits and standardised values take at least 4 bytes.
 
-    Of a translation model there are also, of every pair: attention's queries, keys, values and their mix, its weights
-    in float32 and as they are multiplied, what is standardised, and the scores of the target's symbols.
+    Translation models also keep, per pair: queries, keys, values and their mix, attention weights in float32 and in
+    compute precision, standardised values, and the logits of the target.
 
     Args:
-        time: the symbols of an example's segment, or of a source and of its translation.
+        time: number of symbols per segment, or per source and per translation.
 
     Raises:
-        ValueError: sizes are unknown.
+        ValueError: a size is unknown.
     """
     if _reads_text(model) and time is None:
         raise ValueError(f"time=None: must be given, for {model.name!r} reads segments of any length")
@@ -163,8 +163,8 @@ _PRODUCTS = (layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.D
 
 
 def _calls(model: keras.Model) -> list[tuple[keras.Layer, list]]:
-    """The layers of `model` in order, each with its calls: nodes, which know their `input_tensors` and `outputs`."""
-    function = getattr(model, "_functional", model)  # a Sequential model has one inside
+    """Returns the layers of `model` in order, each with its calls: nodes with `input_tensors` and `outputs`."""
+    function = getattr(model, "_functional", model)  # a Sequential model contains one
     own = {id(node) for nodes in function._nodes_by_depth.values() for node in nodes}  # a layer may be shared
     return [
         (layer, [node for node in layer._inbound_nodes if id(node) in own])
@@ -174,7 +174,7 @@ def _calls(model: keras.Model) -> list[tuple[keras.Layer, list]]:
 
 
 def _at_size(model: keras.Model, input_shape: tuple[int | None, ...]) -> keras.Model:
-    """The same layers, called once more for inputs of this shape: copies would have weights to initialise."""
+    """Returns a model of the same layers for inputs of this shape; copies would have to initialise weights."""
     if tuple(input_shape) == tuple(model.input.shape[1:]):
         return model
     images = keras.Input(tuple(input_shape))
@@ -183,12 +183,12 @@ def _at_size(model: keras.Model, input_shape: tuple[int | None, ...]) -> keras.M
 
 
 def _as_called(model: keras.Model, call) -> keras.Model:
-    """A model inside another one, for the size that it is called at."""
+    """Returns a nested model, built for the input size of this call."""
     return _at_size(model, call.input_tensors[0].shape[1:]) if len(model.inputs) == 1 else model
 
 
 def _multiply_adds(layer: keras.Layer, call, time: int | None) -> int:
-    """Counts one call of a layer with weights; `time` replaces unknown sizes."""
+    """Counts the multiply-adds of one call of a layer with weights; `time` replaces unknown sizes."""
     if hasattr(layer, "multiply_adds"):
         return layer.multiply_adds(*_shapes(layer, call, time))
     if isinstance(layer, _NORMS):
@@ -201,7 +201,7 @@ def _multiply_adds(layer: keras.Layer, call, time: int | None) -> int:
 
 
 def _read_by_gradient(layer: keras.Layer, call) -> list:
-    """Those input and output tensors of a call that its gradient reads."""
+    """Returns the input and output tensors of a call that its gradient reads."""
     is_relu = isinstance(layer, layers.Activation) and layer.activation is keras.activations.relu
     default = "nothing" if isinstance(layer, _KEEP_NOTHING) else "outputs" if is_relu else "inputs"
     tensors = {"nothing": [], "inputs": call.input_tensors, "outputs": call.outputs}
@@ -209,14 +209,14 @@ def _read_by_gradient(layer: keras.Layer, call) -> list:
 
 
 def _bytes_inside(layer: keras.Layer, call, time: int, element_bytes: int) -> int:
-    """Bytes that a call of a layer keeps per example of text, besides inputs and outputs."""
+    """Returns the bytes that a layer's call keeps per text example, besides its inputs and outputs."""
     if hasattr(layer, "bytes_inside"):
         return layer.bytes_inside(*_shapes(layer, call, time), element_bytes)
     outputs = math.prod(_known(call.outputs[0], layer.name, time))
     if isinstance(layer, layers.Dropout) and layer.rate:
         return element_bytes * outputs  # the mask
     if isinstance(layer, layers.Dense) and layer.activation not in _KEEP_OUTPUTS:
-        return element_bytes * 2 * outputs  # the activation's argument, and what it is multiplied with
+        return element_bytes * 2 * outputs  # the activation's input and its derivative
     return 0
 
 
@@ -228,12 +228,12 @@ def _shapes(layer: keras.Layer, call, time: int | None) -> tuple[Shapes, Shapes]
 
 
 def _reads_text(model: keras.Model) -> bool:
-    """Whether it is a language or a translation model, whose time is not known."""
+    """Returns whether `model` is a language or translation model, whose texts have any length."""
     return any(tensor.name in ("tokens", "target") for tensor in model.inputs)
 
 
 def _known(tensor, owner: str, time: int | None) -> tuple[int, ...]:
-    """The shape of an example of `tensor`; `time` replaces unknown sizes."""
+    """Returns the shape of `tensor` without the batch; `time` replaces unknown sizes."""
     shape = tuple(time if known is None else known for known in tensor.shape[1:])
     if None in shape:
         raise ValueError(f"input_shape=None: must be given, for {owner!r} was built for inputs of any size")

@@ -1,8 +1,8 @@
-"""The encoder-decoder Transformer (Vaswani et al. 2017, arXiv 1706.03762), as fairseq's base configuration has it.
+"""The encoder-decoder Transformer (Vaswani et al. 2017, arXiv 1706.03762) in fairseq's base configuration.
 
-The network that Deep Double Descent (Nakkiran et al. 2019, arXiv 1912.02292) translates with: six layers on either
-side, eight heads, feed-forward layers four times as wide as the rest, no dropout. Layer normalisation follows each
-residual sum (post-norm), and nothing comes after the last one.
+This is the translation network of Deep Double Descent (Nakkiran et al. 2019, arXiv 1912.02292): six encoder and six
+decoder layers, eight heads, feed-forward layers of four times the model width, no dropout. Layer normalisation follows
+each residual sum (post-norm); there is no final one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tf_models.layers.positions import PositionedEmbedding
 from tf_models.layers.standardise import standardise
 from tf_models.registry import register_model
 
-PADDING = 0  # the symbol that fills up short texts
+PADDING = 0  # the symbol that pads short texts
 
 
 @register_model
@@ -34,17 +34,17 @@ def transformer(
     feed_forward: int | None = None,
     shared_embeddings: Literal["decoder", "none"] = "decoder",
 ) -> keras.Model:
-    """A Transformer over a vocabulary of `num_classes` symbols, 0 being padding.
+    """Builds a Transformer over a vocabulary of `num_classes` symbols, of which 0 is padding.
 
-    Maps {"source": [batch, source time], "target": [batch, target time]} int32 to logits [batch, target time, symbols]
-    of the symbols after each of `target`, which is the text shifted right by one. Padding of the source is never looked
-    at, and no position sees a later one; so padding changes nothing if it comes at the end of a text.
+    The model maps {"source": [batch, source time], "target": [batch, target time]} int32 to logits [batch, target time,
+    symbols] for the symbol that follows each target position; `target` is the text shifted right by one. Source padding
+    is masked and the decoder is causal, so padding at the end of a text has no effect.
 
     Args:
-        layers: of the encoder, and as many of the decoder.
-        feed_forward: the width of feed-forward layers' middle; 4 d_model if not given.
-        shared_embeddings: "decoder": the decoder's embedding gives the logits too, as fairseq's recipe for IWSLT'14
-            has it; "none": a matrix of its own does. The encoder's embedding is always another one. Neither has a bias.
+        layers: number of encoder layers, and of decoder layers.
+        feed_forward: width of the feed-forward layers; None: 4 * d_model.
+        shared_embeddings: "decoder": the decoder's embedding also computes the logits, as in fairseq's recipe for
+            IWSLT'14; "none": a separate matrix does. The encoder has its own embedding. Logits have no bias.
     """
     require(is_count(num_classes) and num_classes > 1, "num_classes", num_classes, "an integer of 2 or more")
     require_counts(d_model=d_model, layers=layers, heads=heads)
@@ -75,9 +75,9 @@ def transformer(
 
 
 class Cache(NamedTuple):
-    """Keys and values of a decoder layer: of earlier positions of several texts per source, and of the sources.
+    """Cached keys and values of a decoder layer, for several texts per source.
 
-    Shapes: of target positions [batch, texts, heads, time, width / heads], of the source [batch, heads, source time,
+    Shapes: earlier target positions [batch, texts, heads, time, width / heads]; source [batch, heads, source time,
     width / heads].
     """
 
@@ -88,10 +88,10 @@ class Cache(NamedTuple):
 
 
 class Network:
-    """The layers of a Transformer by name, and how they follow each other: all positions at once, or one by one.
+    """Applies the layers of a Transformer to all positions at once, or to one position at a time.
 
     Args:
-        parts: those of a finished model are its `layers`.
+        parts: the layers, found by name; for an existing model, its `layers`.
     """
 
     def __init__(self, parts: Sequence[keras.Layer]):
@@ -99,7 +99,7 @@ class Network:
         self._layers = range(sum(isinstance(part, CrossAttention) for part in parts))
 
     def encode(self, source):
-        """Encodes source [batch, time] to [batch, time, width]; also returns which positions are text."""
+        """Encodes source [batch, time] to [batch, time, width]; also returns the mask of non-padding."""
         is_text = keras.ops.not_equal(source, PADDING)
         x = self._parts["source_embedding"](source)
         for i in self._layers:
@@ -108,7 +108,7 @@ class Network:
         return x, is_text
 
     def decode(self, target, memory, is_text):
-        """Logits [batch, target time, symbols], given what `encode` returned."""
+        """Returns logits [batch, target time, symbols], given the outputs of `encode`."""
         x = self._parts["target_embedding"](target)
         for i in self._layers:
             x = self._add(f"decoder{i}_attention", x)
@@ -117,7 +117,7 @@ class Network:
         return self._logits(x)
 
     def begin(self, memory, texts: int) -> list[Cache]:
-        """One cache a decoder layer, for `texts` texts a source of which no position was read."""
+        """Returns an empty cache for each decoder layer, for `texts` texts per source."""
         caches = []
         for i in self._layers:
             attention = self._parts[f"decoder{i}_source_attention"]
@@ -127,21 +127,21 @@ class Network:
         return caches
 
     def step(self, symbols, position, caches: list[Cache], is_text):
-        """Reads one more symbol of each text; costs what one position of `decode` does.
+        """Reads the next symbol of each text, at the cost of one position of `decode`.
 
         Args:
             symbols: [batch, texts] int32.
-            position: [] int32, of these symbols: how many were read before.
+            position: [] int32, the number of symbols read before.
 
         Returns:
-            Logits [batch, texts, symbols] of the symbols after them, and the next caches.
+            Logits [batch, texts, symbols] for the following symbols, and the updated caches.
         """
         x = self._parts["target_embedding"](symbols, positions=position[tf.newaxis])
         after = []
         for i, cache in enumerate(caches):
             mix, keys, values = self._parts[f"decoder{i}_attention"].step(x, cache.keys, cache.values)
             x = self._parts[f"decoder{i}_attention_norm"](x, mix)
-            # A source's texts look at it as positions of one text would.
+            # The texts of a source attend to it like the positions of one text.
             of_source = self._parts[f"decoder{i}_source_attention"]
             mix = of_source.attend(x, cache.source_keys, cache.source_values, is_text)
             x = self._parts[f"decoder{i}_source_attention_norm"](x, mix)
@@ -162,9 +162,9 @@ class Network:
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class AddAndNorm(keras.layers.Layer):
-    """Layer normalisation of the sum of two tensors [..., features], with statistics in float32 at least.
+    """Layer normalisation of the sum of two tensors [..., features], with statistics in float32 or higher.
 
-    Weights: `gamma`, `beta` [features], 1 and 0 at the start. Epsilon is 1e-5, fairseq's.
+    Weights: `gamma`, `beta` [features], initialised to 1 and 0. Epsilon is 1e-5, as in fairseq.
     """
 
     gradient_reads = "nothing"
@@ -178,11 +178,11 @@ class AddAndNorm(keras.layers.Layer):
         return outputs * tf.cast(self.gamma, outputs.dtype) + tf.cast(self.beta, outputs.dtype)
 
     def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
-        """None, as of all normalisation."""
+        """Returns 0: normalisation is not counted."""
         return 0
 
     def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
-        """The standardised sum."""
+        """Counts the standardised sum."""
         return twice_bytes(element_bytes) * math.prod(outputs[0])
 
     def compute_output_spec(self, inputs, update):

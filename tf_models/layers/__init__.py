@@ -1,1 +1,1 @@
-"""The pieces the papers define, and the kernels that make them fast."""
+"""Layers defined by the papers, and fast implementations of common ones."""

@@ -1,6 +1,6 @@
-"""Activations whose gradient is written by hand.
+"""Activations with a custom gradient.
 
-The automatic gradient of SiLU is five passes over memory, and in an EfficientNet these maps are the largest there are.
+The automatic gradient of SiLU takes five passes over memory, on the largest feature maps of an EfficientNet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tf_models.layers.devices import cpu_only
 
 @keras.saving.register_keras_serializable(package="tf_models")
 def silu(x: tf.Tensor) -> tf.Tensor:
-    """SiLU, x * sigmoid(x), of any shape; keeps x alone for the backward pass."""
+    """SiLU, x * sigmoid(x), of any shape; keeps only x for the backward pass."""
     return _silu(x)
 
 

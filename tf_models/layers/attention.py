@@ -1,8 +1,8 @@
-"""Multi-head attention (Vaswani et al. 2017, section 3.2), whole sequences at once or one position after another.
+"""Multi-head attention (Vaswani et al. 2017, section 3.2), over whole sequences or one position at a time.
 
-The products that make queries, keys and values of one tensor are one matrix product. Softmax is computed in float32 at
-least; what may not be looked at gets a large negative number, not minus infinity, so that a row of nothing but padding
-has finite values too.
+Queries, keys and values of the same tensor are computed by one matrix product. Softmax is computed in float32 or
+higher. Masked scores get a large negative number instead of minus infinity, so that rows that consist of padding only
+stay finite.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import tensorflow as tf
 
 from tf_models.layers.counting import Shapes, size, twice_bytes
 
-HIDDEN = -1e9  # added to a score, leaves nothing of it after the softmax
+HIDDEN = -1e9  # added to masked scores: their softmax is 0
 
 
 class _Attention(keras.layers.Layer):
-    """Base of both kinds: `heads`, and the product of the mixed values with `output_kernel`, `output_bias`.
+    """Base class of self-attention and cross-attention: `heads`, and the output projection.
 
-    Kernels start as fairseq has them: `output_kernel` Xavier uniform, those of queries, keys and values the same by
-    1 / sqrt(2), each kind for itself; biases start at 0.
+    Kernels are initialised as in fairseq: `output_kernel` with Xavier uniform; those of queries, keys and values each
+    with Xavier uniform scaled by 1 / sqrt(2). Biases are initialised to 0.
     """
 
     def __init__(self, heads: int, **kwargs):
@@ -29,8 +29,8 @@ class _Attention(keras.layers.Layer):
         self.heads = heads
 
     def _add_weights(self, width: int, parts: dict[str, int]):
-        """Args: parts: prefix of a kernel [width, count * width] and its bias -> how many products are one in it."""
-        limit = math.sqrt(1.5 / width)  # Xavier's sqrt(6 / (width + width)) by sqrt(2)
+        """Adds kernels [width, count * width] and biases; `parts` maps prefixes to `count`, the projections in one."""
+        limit = math.sqrt(1.5 / width)  # Xavier's sqrt(6 / (width + width)) / sqrt(2)
         scaled = keras.initializers.RandomUniform(-limit, limit)
         for name, count, initializer in [
             *((f"{prefix}_", count, scaled) for prefix, count in parts.items()),
@@ -42,19 +42,19 @@ class _Attention(keras.layers.Layer):
             setattr(self, f"{name}bias", bias)
 
     def _project(self, inputs, prefix: str):
-        """The product of inputs [..., width] with the kernel of that prefix, and its bias."""
+        """Applies the kernel and bias of a prefix to inputs [..., width]."""
         kernel, bias = (tf.cast(getattr(self, f"{prefix}_{part}"), inputs.dtype) for part in ("kernel", "bias"))
         rows = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel)
         return tf.reshape(tf.nn.bias_add(rows, bias), tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], 0))
 
     def _heads_of(self, projected, count: int) -> list:
-        """Cuts [batch, time, count * width] into `count` times [batch, heads, time, width / heads]."""
+        """Splits [batch, time, count * width] into `count` tensors [batch, heads, time, width / heads]."""
         batch, time = tf.unstack(tf.shape(projected)[:2])
         parts = tf.reshape(projected, [batch, time, count, self.heads, projected.shape[-1] // (count * self.heads)])
         return tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
 
     def _output(self, mixed):
-        """Puts heads [batch, heads, time, width / heads] side by side: [batch, time, width], after the last product."""
+        """Projects the concatenated heads [batch, heads, time, width / heads] to [batch, time, width]."""
         batch, time = tf.shape(mixed)[0], tf.shape(mixed)[2]
         width = self.heads * mixed.shape[-1]
         return self._project(tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [batch, time, width]), "output")
@@ -63,7 +63,7 @@ class _Attention(keras.layers.Layer):
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
-        """Queries, keys, values and their mix; weights of each head in float32, and as they are multiplied."""
+        """Counts queries, keys, values, their mix, and each head's weights in float32 and in compute precision."""
         time, width = outputs[0]
         return time * (element_bytes * 4 * width + twice_bytes(element_bytes) * self.heads * time)
 
@@ -73,11 +73,12 @@ class _Attention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class SelfAttention(_Attention):
-    """Attention of a sequence [batch, time, width] to itself, where `visible` [batch, time] bool says to what of it.
+    """Attention of a sequence [batch, time, width] to itself.
 
-    With `causal` a position sees itself and those before it.
+    `visible` [batch, time] bool is False at masked positions.
+    If `causal`, a position attends to itself and earlier positions only.
 
-    Weights: `input_kernel` [width, 3 width] and `input_bias` [3 width] of queries, keys, values in this order;
+    Weights: `input_kernel` [width, 3 width] and `input_bias` [3 width] for queries, keys and values, in this order;
     `output_kernel` [width, width], `output_bias` [width].
     """
 
@@ -98,14 +99,14 @@ class SelfAttention(_Attention):
         return self._output(_mix(query, keys, values, mask))
 
     def step(self, inputs, keys, values):
-        """One more position of each of several sequences, which sees itself and all before it.
+        """Computes the next position of several sequences from the cached keys and values of earlier positions.
 
         Args:
             inputs: [batch, sequences, width].
-            keys, values: of the positions before, [batch, sequences, heads, time, width / heads].
+            keys, values: of earlier positions, [batch, sequences, heads, time, width / heads].
 
         Returns:
-            The mix [batch, sequences, width], and the keys and values that have this position too.
+            The output [batch, sequences, width], and the keys and values including the new position.
         """
         projected = self._project(inputs, "input")
         batch, sequences = tf.unstack(tf.shape(inputs)[:2])
@@ -116,7 +117,7 @@ class SelfAttention(_Attention):
         return self._project(mixed, "output"), keys, values
 
     def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
-        """Of every position both kernels, and its products with all keys and values, hidden ones as well."""
+        """Counts both kernels at every position, and products with all keys and values, including masked ones."""
         time, width = outputs[0]
         return time * (size(self.input_kernel, self.output_kernel) + 2 * time * width)
 
@@ -128,10 +129,10 @@ class SelfAttention(_Attention):
 class CrossAttention(_Attention):
     """Attention of `inputs` [batch, time, width] to a `memory` [batch, memory time, width] of the same width.
 
-    `visible` [batch, memory time] bool says what of the memory may be looked at.
+    `visible` [batch, memory time] bool is False at masked positions of the memory.
 
     Weights: `query_kernel` [width, width], `query_bias` [width]; `memory_kernel` [width, 2 width], `memory_bias`
-    [2 width] of keys and values in this order; `output_kernel` [width, width], `output_bias` [width].
+    [2 width] for keys and values, in this order; `output_kernel` [width, width], `output_bias` [width].
     """
 
     def build(self, inputs_shape, memory_shape, visible_shape):
@@ -141,30 +142,30 @@ class CrossAttention(_Attention):
         return self.attend(inputs, *self.keys_and_values(memory), visible)
 
     def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
-        """As of `SelfAttention`; the kernel of keys and values is applied to every position of the memory."""
+        """Counts as `SelfAttention`, with the kernel of keys and values applied to every position of the memory."""
         (time, width), (memory_time, _) = inputs[:2]
         of_inputs = time * (size(self.query_kernel, self.output_kernel) + 2 * memory_time * width)
         return of_inputs + memory_time * size(self.memory_kernel)
 
     def keys_and_values(self, memory) -> list:
-        """Those of a memory, for `attend`: [batch, heads, memory time, width / heads] each."""
+        """Returns the keys and values of a memory, for `attend`: [batch, heads, memory time, width / heads] each."""
         return self._heads_of(self._project(memory, "memory"), 2)
 
     def attend(self, inputs, keys, values, visible):
-        """`call` with a memory whose keys and values are known."""
+        """Does the same as `call`, with keys and values computed beforehand."""
         (query,) = self._heads_of(self._project(inputs, "query"), 1)
         return self._output(_mix(query, keys, values, visible[:, tf.newaxis, tf.newaxis]))
 
 
 def precise(tensor: tf.Tensor) -> tf.Tensor:
-    """In float32 where it is in half precision, else as it is."""
+    """Casts half precision to float32; returns other tensors unchanged."""
     return tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16) else tensor
 
 
 def _mix(query, keys, values, visible):
-    """softmax(query keys' / sqrt(n)) values, over the last two axes: [..., time, n].
+    """Computes softmax(query keys' / sqrt(n)) values over the last two axes: [..., time, n].
 
-    `visible` [..., time, memory time] (or sizes of 1) bool; None: everything is.
+    `visible` is bool and broadcasts to [..., time, memory time]; None masks nothing.
     """
     scores = precise(tf.matmul(query * query.shape[-1] ** -0.5, keys, transpose_b=True))
     if visible is not None:

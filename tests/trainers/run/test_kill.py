@@ -29,6 +29,7 @@ COMMAND = (
     "--set=train.eval_every=60",
     "--set=train.checkpoint_every=5",
     "--set=train.eval_batch=20",
+    "--noexport",
 )
 
 

@@ -93,7 +93,7 @@ def test_the_chief_writes_one_run_folder(trained):
 def test_two_workers_see_the_batches_of_one_process(trained, digits_dir, tmp_path):
     """The first steps' loss is that of two replicas in one process: same examples, same initial weights."""
     arguments = [a for a in COMMAND if "strategy" not in a]
-    line = [sys.executable, "-m", "trainers.main", *arguments, "--devices=cpu*2"]
+    line = [sys.executable, "-m", "trainers.main", *arguments, "--devices=cpu*2", "--noexport"]
     subprocess.run([*line, f"--model_dir={tmp_path}/run", f"--data_dir={digits_dir}"], check=True, capture_output=True)
     ours, theirs = (
         json.loads((folder / "run" / "metrics.jsonl").read_text().splitlines()[0]) for folder in (trained, tmp_path)
