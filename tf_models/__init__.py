@@ -1,4 +1,4 @@
-"""The networks: Keras functional models and their layers. Knows nothing of data, training or flags."""
+"""The networks: Keras functional models and their layers. Independent of data, training and flags."""
 
 from tf_models import (  # noqa: F401  Importing a module registers its networks; a new network adds its line here.
     cnn5,

@@ -1,4 +1,4 @@
-"""Checks of builders' arguments: an error names the argument, its value and the allowed values."""
+"""Checks of builder arguments; errors name the argument, its value and the allowed values."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The five-layer CNN of Deep Double Descent (Nakkiran et al. 2019, arXiv 1912.02292; section 4, appendix B).
 
 Four convolutions of widths k, 2k, 4k, 8k and a linear layer, as in the authors' released model file. Convolutions have
-biases; weights begin as PyTorch's do, and batch norm has PyTorch's epsilon and momentum. As everywhere in Keras, the
-moving variance is the biased one of a batch; PyTorch's is n / (n - 1) times that, for n pixels of a channel.
+biases; weights are initialised as in PyTorch, and batch norm uses PyTorch's epsilon and momentum. As always in Keras,
+the moving variance averages biased batch variances; PyTorch's are n / (n - 1) times as large, for n values per channel.
 """
 
 from __future__ import annotations

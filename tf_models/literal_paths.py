@@ -1,4 +1,4 @@
-"""Paths for TensorFlow's readers of checkpoints and SavedModels, which take some characters for a pattern."""
+"""Literal paths for TensorFlow's readers of checkpoints and SavedModels, which expand patterns in a path."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SPECIAL = re.compile(r"[\[\]*?\\]")
 
 @contextlib.contextmanager
 def literal(path: str | os.PathLike) -> Iterator[str]:
-    """A path to the same files that TensorFlow takes literally, valid within this context.
+    """Context with a path to the same files that contains no pattern.
 
-    TensorFlow finds no file in a folder named "x [1]", even if it has written it. Such a path is replaced by one of
-    symbolic links in a temporary folder.
+    TensorFlow cannot read what it has written in a folder named "x [1]". Such a path is replaced by symbolic links in a
+    temporary folder.
 
     Args:
         path: a folder, or the prefix of a checkpoint's files.

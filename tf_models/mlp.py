@@ -1,7 +1,7 @@
 """A network of one hidden layer, the smallest that shows double descent when trained on noisy labels.
 
-It is not in the paper (Nakkiran et al. 2019, arXiv 1912.02292). Weights begin as PyTorch's do, like those of the
-paper's networks.
+It is not in the paper (Nakkiran et al. 2019, arXiv 1912.02292). Weights are initialised as in PyTorch, like those of
+the paper's networks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def mlp(
     k: int = 64,
     name: str = "mlp",
 ) -> keras.Model:
-    """Builds pixels - k ReLU units - classes; 795 k + 10 parameters for 10 classes of gray images of 28 pixels.
+    """Builds a network with k hidden ReLU units: 795 k + 10 parameters for 10 classes and 28 x 28 gray images.
 
     Input: normalised images [batch, height, width, channels]. Output: float32 logits [batch, num_classes].
 

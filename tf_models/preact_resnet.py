@@ -2,12 +2,12 @@
 
 Blocks are those of He et al. 2016, "Identity Mappings in Deep Residual Networks" (arXiv 1603.05027, Figure 1b): batch
 norm and ReLU come before each convolution. As in the authors' released model file, the stem is a 3x3 convolution alone,
-and neither batch norm nor ReLU follows the last block. Weights begin as PyTorch's do, and batch norm has PyTorch's
-epsilon and momentum. As everywhere in Keras, the moving variance is the biased one of a batch; PyTorch's is n / (n - 1)
-times that, for n pixels of a channel.
+and neither batch norm nor ReLU follows the last block. Weights are initialised as in PyTorch, and batch norm uses
+PyTorch's epsilon and momentum. As always in Keras, the moving variance averages biased batch variances; PyTorch's are
+n / (n - 1) times as large, for n values per channel.
 
-Feature maps of the backbone: C0 to C3, the sums that the last blocks of the four stages leave, at strides 1, 2, 4 and
-8. Batch norm and ReLU are not applied to them: each reader of these sums begins with its own.
+The backbone's feature maps C0 to C3 are the sums at the end of the four stages, at strides 1, 2, 4 and 8, before the
+batch norm and ReLU that the next layer starts with.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def preact_resnet18(
     k: int = 64,
     name: str = "preact_resnet18",
 ) -> keras.Model:
-    """Builds the backbone; with its head the network has 2724 k^2 + 133 k + 8 k classes + classes parameters.
+    """Builds the backbone of a network of 2724 k^2 + 133 k + 8 k classes + classes parameters (at three channels).
 
-    That is at three channels. Input: normalised images [batch, height, width, channels]. Output: a dict of feature
+    Input: normalised images [batch, height, width, channels]. Output: a dict of feature
     maps, C0 to C3.
 
     Args:
         input_shape: height, width and channels; height and width may be None.
-        k: channels of the stem and the first stage; the others have 2k, 4k, 8k. 64 is the usual ResNet-18.
+        k: channels of the stem and the first stage; the others have 2k, 4k, 8k. The standard ResNet-18 has 64.
         name: the name of the Keras model.
 
     Raises:
@@ -51,7 +51,7 @@ def preact_resnet18(
 
 
 def head(x, /, num_classes: int = 10):
-    """Logits [batch, num_classes] of the last feature map: its mean over all positions, and a dense layer."""
+    """Returns logits [batch, num_classes] of the last feature map: global average pooling and a dense layer."""
     require_counts(num_classes=num_classes)
     # Float32 under every precision policy: it is small, and the loss needs exact logits.
     pooled = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
@@ -60,7 +60,7 @@ def head(x, /, num_classes: int = 10):
 
 
 def _block(inputs, filters: int, stride: int, name: str):
-    """Two convolutions plus the shortcut: the raw input, or, where dimensions change, the activated one projected.
+    """Two convolutions plus the shortcut: the input, or a projection of the activated input if dimensions change.
 
     Maps [batch, height, width, channels] to [batch, ceil(height / stride), ceil(width / stride), filters].
     """
@@ -78,7 +78,7 @@ def _bn_relu(x, name: str):
 
 
 def _conv(x, filters: int, kernel: int, stride: int, name: str):
-    """A convolution without bias, zeros alike on both sides; padding="same" of stride 2 adds them at the end only."""
+    """A convolution without bias, padded symmetrically; padding="same" with stride 2 would pad the end only."""
     initializer = like_pytorch(kernel**2 * x.shape[-1])["kernel_initializer"]
     if kernel > 1 and stride > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)

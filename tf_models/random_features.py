@@ -1,11 +1,11 @@
 """Random features (Rahimi & Recht 2007) with a linear head, as in Deep Double Descent (arXiv 1912.02292), appendix D.
 
-The features are drawn once and stay; only the head is fitted. All is computed in float64: where there are as many
-features as training examples, what fits them exactly is a huge solution, which float32 cannot hold.
+The features are drawn once and fixed; only the head is fitted. Everything is computed in float64: with as many features
+as training examples, the exact solution has huge weights, beyond the precision of float32.
 
-A head of complex numbers gives scores by their real part. The network itself is real: the head's `kernel` has a row for
-the cosine and one for the sine of every feature. Examples are fitted exactly from D = n features on; by ReLUs only
-later where many of them are 0 on most examples, as on pixels in 0..1.
+The real part of a complex head gives the scores. The network itself is real: the head's `kernel` has a row for the
+cosine and a row for the sine of every feature. Examples are fitted exactly from D = n features on; with ReLU features
+only later if many of them are 0 on most examples, as on pixels in 0..1.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class RandomFeatures(layers.Layer):
         cosine    sqrt(2 / D) cos(<w, x> + b), b ~ U(0, 2 pi): [batch, D]
         relu      max(<w, x>, 0): [batch, D]
 
-    Of one seed the first features are the same, however many there are. Frequencies are float32 numbers, so that a file
-    is half as large and still holds them exactly.
+    The first features of a seed do not depend on how many are drawn. Frequencies are rounded to float32, so that a file
+    is half as large and still exact.
     """
 
     def __init__(self, num_features: int, kind: str, scale: float, feature_seed: int, **kwargs):
@@ -78,14 +78,14 @@ class RandomFeatures(layers.Layer):
         return size(self.frequencies)
 
     def numbers(self, outputs: np.ndarray) -> np.ndarray:
-        """The features that the layer's outputs stand for, real or complex: [batch, D]."""
+        """Converts the layer's outputs to features, real or complex: [batch, D]."""
         if self.kind != "complex":
             return outputs
         cosines, sines = np.split(outputs, 2, axis=1)
         return cosines - 1j * sines
 
     def head_kernel(self, weights: np.ndarray) -> np.ndarray:
-        """The kernel by which outputs give the real part of `numbers` @ weights; weights: [D, classes]."""
+        """Returns the kernel with outputs @ kernel = real(numbers(outputs) @ weights); weights: [D, classes]."""
         # Re((a + ib) exp(-ip)) = a cos p + b sin p
         return np.concatenate([weights.real, weights.imag]) if self.kind == "complex" else weights
 
@@ -113,16 +113,16 @@ def random_features(
     feature_seed: int = 0,
     name: str = "random_features",
 ) -> keras.Model:
-    """Builds random features of flattened images and a linear head without bias, which begins at 0.
+    """Builds random features of flattened images and a linear head without bias, initialised to 0.
 
     Args:
-        num_classes: scores of an image.
+        num_classes: number of scores.
         input_shape: (height, width, channels) of the images, which are float64.
-        num_features: D; of the kind "complex" that many complex ones.
+        num_features: D; for the kind "complex", the number of complex features.
         kind: "complex" (the paper), "cosine" or "relu"; see `RandomFeatures`.
-        scale: standard deviation of a frequency; or of what count the variance is the inverse, "input_dim" (height *
-            width * channels) or "num_features" (the paper's N(0, 1/d) read literally).
-        feature_seed: of the frequencies.
+        scale: standard deviation of the frequencies; or the count whose inverse is their variance, "input_dim"
+            (height * width * channels) or "num_features" (the paper's N(0, 1/d) read literally).
+        feature_seed: seed of the frequencies.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -147,5 +147,5 @@ def random_features(
 
 
 def features_of(model: keras.Model) -> keras.Model:
-    """The part of a `random_features` that gives the outputs of its features, which the head reads."""
+    """Returns the part of a `random_features` model that computes the features."""
     return keras.Model(model.input, model.get_layer(FEATURES).output)

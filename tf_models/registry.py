@@ -1,4 +1,4 @@
-"""Networks and their backbones by name, so that a recipe needs a name and options, nothing more."""
+"""The registry of networks and backbones by name."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Classifier:
     Attributes:
         backbone: takes `input_shape`, further options and `name`; returns a functional model whose output is a dict of
             feature maps in order of level, {"C1": .., "C2": .., ..}.
-        head: takes the last feature map, positional-only, and options; returns logits. An option of both parts goes to
-            both.
+        head: takes the last feature map (positional-only) and options; returns logits. Options that both parts have
+            are passed to both.
     """
 
     backbone: Builder
@@ -45,13 +45,13 @@ _builders: dict[str, Builder] = {}
 
 
 def register_model(builder: Builder) -> Builder:
-    """Makes `builder` known to `build_model` under its own name; its keyword arguments are the model's options."""
+    """Registers `builder` with `build_model` under its own name; its keyword arguments are the model's options."""
     _register(builder.__name__, builder)
     return builder
 
 
 def register_classifier(name: str, backbone: Builder, head: Callable[..., keras.KerasTensor]) -> None:
-    """Makes a network known to `build_model` and its backbone to `build_backbone`; arguments as of `Classifier`."""
+    """Registers a network with `build_model` and `build_backbone`; arguments as for `Classifier`."""
     _register(name, Classifier(functools.partial(backbone, name=name), head))
 
 
@@ -62,12 +62,12 @@ def _register(name: str, builder: Builder) -> None:
 
 
 def list_models() -> list[str]:
-    """Returns the names that `build_model` takes, sorted."""
+    """Returns the sorted names of the networks of `build_model`."""
     return sorted(_builders)
 
 
 def list_backbones() -> list[str]:
-    """Returns the names that `build_backbone` takes, sorted."""
+    """Returns the sorted names of the networks of `build_backbone`."""
     return sorted(name for name, builder in _builders.items() if isinstance(builder, Classifier))
 
 
@@ -76,11 +76,11 @@ def build_model(name: str, **options: Any) -> keras.Model:
 
     Args:
         name: one of `list_models()`.
-        **options: the builder's own arguments. Every image model takes `num_classes` and `input_shape`
-            (height, width, channels; height and width may be None). Options that are not given have the paper's values.
+        **options: the builder's arguments. Every image model takes `num_classes` and `input_shape`
+            (height, width, channels; height and width may be None). Defaults are the paper's values.
 
     Raises:
-        ValueError: an unknown name or option (the nearest ones are named), or a value that the builder refuses.
+        ValueError: the name or an option is unknown (the message suggests near ones), or a value is not allowed.
     """
     if name not in _builders:
         raise ValueError(f"name={name!r}: no such model. {_near(name, list_models())}")
@@ -96,20 +96,20 @@ def build_backbone(
 ) -> keras.Model:
     """Builds a classifier without its head: a functional model that maps normalised images to feature maps.
 
-    The output is a dict {"C2": [batch, height / 4, width / 4, channels], ..}: the feature map of level l has stride
-    2^l, exactly so where sides are multiples of it, and the precision policy's type. Each network's module says where
-    its levels are. Layers and weights are those that `build_model` makes of the same options, so `load_weights` reads
+    The output is a dict {"C2": [batch, height / 4, width / 4, channels], ..}. The feature map of level l has stride
+    2^l (exactly, if height and width are multiples of it) and the compute dtype. The docstring of each network's module
+    defines its levels. Layers and weights equal those of `build_model` with the same options, so `load_weights` reads
     the same files.
 
     Args:
         name: one of `list_backbones()`.
         input_shape: (height, width, channels) of the images; height and width may be None.
-        features: levels of the output, such as ("C3", "C4", "C5"); by default all. Layers after the last one are left
-            out.
-        **options: those options of the network that concern its backbone.
+        features: levels of the output, such as ("C3", "C4", "C5"); all by default. Layers after the last level are
+            not built.
+        **options: the network's options that concern its backbone.
 
     Raises:
-        ValueError: an unknown name, level or option, or a value that the builder refuses.
+        ValueError: the name, a level or an option is unknown, or a value is not allowed.
     """
     if name not in list_backbones():
         raise ValueError(f"name={name!r}: no such backbone. {_near(name, list_backbones())}")
@@ -133,7 +133,7 @@ def _build(name: str, builder: Builder, options: dict[str, Any]) -> keras.Model:
 
 
 def _options(builder: Callable) -> list[str]:
-    """The names of the arguments that a recipe may give."""
+    """Returns the names of the arguments that a recipe may set."""
     if isinstance(builder, Classifier):
         return list(dict.fromkeys([*_options(builder.backbone), *_options(builder.head)]))
     parameters = inspect.signature(builder).parameters.values()
@@ -141,7 +141,7 @@ def _options(builder: Callable) -> list[str]:
 
 
 def _near(word: str, known: Iterable[str]) -> str:
-    """Says which of `known` look like `word`; all of them if none does."""
+    """Names the entries of `known` that resemble `word`; all of them if none does."""
     known = sorted(known)
     matches = difflib.get_close_matches(str(word), known, n=4, cutoff=0.6)
     return f"Near: {', '.join(matches)}." if matches else f"Known: {', '.join(known)}."

@@ -1,15 +1,14 @@
 """ResNet (He, Zhang, Ren & Sun, CVPR 2016, arXiv 1512.03385) and its plain twins, for ImageNet and CIFAR-10.
 
-Layer names are those of keras.applications. What differs from there follows the paper and the authors' released
-networks: no bias in convolutions, batch norm's epsilon of 1e-5, zeros alike on both sides of a map, a pool that pads as
-Caffe does, shortcuts of option A, B or C, and plain networks. Not stated in the paper, and chosen here: He's
-initialisation counts the inputs (fan-in), the classifier begins at N(0, 0.01) with zero biases (Goyal et al. 2017,
-section 5.1, for ImageNet), and batch norm's moving statistics keep 0.9 of themselves a step (fb.resnet.torch).
+Layer names are those of keras.applications. Differences follow the paper and the authors' released networks: no bias in
+convolutions, epsilon 1e-5 in batch norm, symmetric zero padding, max pooling padded as in Caffe, shortcuts of option A,
+B or C, and plain networks. Choices that the paper leaves open: He initialisation uses fan-in, the classifier is
+initialised with N(0, 0.01) and zero biases (Goyal et al. 2017, section 5.1, for ImageNet), and moving statistics have a
+momentum of 0.9 (fb.resnet.torch).
 
-Feature maps of a backbone: C2 to C5 are the outputs of the last blocks of conv2_x to conv5_x (Lin et al. 2017,
-"Feature Pyramid Networks", section 3), after their ReLU; C1 is conv1 after its ReLU, before the pool. The networks for
-CIFAR begin at stride 1, so their levels are C0 (conv2_x), C1 (conv3_x) and C2 (conv4_x): a level is the logarithm of
-its stride in every backbone.
+Feature maps of the ImageNet backbones: C2 to C5 are the outputs of conv2_x to conv5_x (Lin et al. 2017, "Feature
+Pyramid Networks", section 3), after their ReLU; C1 is conv1 after its ReLU, before pooling. The CIFAR networks start at
+stride 1, so their levels are C0 (conv2_x), C1 (conv3_x) and C2 (conv4_x): a level is always log2 of its stride.
 """
 
 from __future__ import annotations
@@ -51,12 +50,12 @@ def basic_block(filters: int, stride: int) -> tuple[Conv, ...]:
 
 
 def bottleneck_block(filters: int, stride: int) -> tuple[Conv, ...]:
-    """1x1, 3x3, 1x1 (Figure 5, right), the stride in the first, as in the authors' released networks."""
+    """1x1, 3x3, 1x1 (Figure 5, right), with the stride in the first, as in the authors' released networks."""
     return Conv(1, filters, stride), Conv(3, filters), Conv(1, 4 * filters)
 
 
 def bottleneck_block_v1_5(filters: int, stride: int) -> tuple[Conv, ...]:
-    """The bottleneck with its stride in the 3x3, as fb.resnet.torch and torchvision have it."""
+    """The bottleneck with the stride in the 3x3, as in fb.resnet.torch and torchvision."""
     return Conv(1, filters), Conv(3, filters, stride), Conv(1, 4 * filters)
 
 
@@ -66,8 +65,8 @@ BOTTLENECKS = {"1x1": bottleneck_block, "3x3": bottleneck_block_v1_5}  # by wher
 def _conv_bn(x, conv: Conv, name: str, gamma: float = 1.0):
     """Convolution without bias, then batch norm (section 3.4).
 
-    TensorFlow pads SAME convolutions of stride 2 on even sizes at the end only: their centres would lie one pixel off
-    those that the shortcut samples.
+    TensorFlow's SAME padding of stride-2 convolutions on even sizes pads the end only, which would shift their centres
+    by one pixel against the pixels that the shortcut samples.
     """
     arguments = dict(use_bias=False, kernel_initializer=_he_normal(), name=f"{name}_conv")
     if (conv.kernel, conv.stride) == (1, 1):
@@ -82,7 +81,7 @@ def _conv_bn(x, conv: Conv, name: str, gamma: float = 1.0):
 
 
 def _he_normal() -> keras.initializers.Initializer:
-    """N(0, 2 / fan-in), not truncated (He et al. 2015, the paper's reference 13)."""
+    """Returns an untruncated N(0, 2 / fan-in) initialiser (He et al. 2015, the paper's reference 13)."""
     return keras.initializers.VarianceScaling(2.0, mode="fan_in", distribution="untruncated_normal")
 
 
@@ -91,7 +90,7 @@ def _relu(x, name: str):
 
 
 def _shortcut(x, stride: int, filters: int, option: str, name: str):
-    """The shortcut of a block: identity, where dimensions stay and the option is not C (section 4.1)."""
+    """Returns a block's shortcut: identity if dimensions do not change and the option is not C (section 4.1)."""
     grows = stride > 1 or x.shape[-1] != filters
     if option == "C" or (option == "B" and grows):
         return _conv_bn(x, Conv(1, filters, stride), f"{name}_0")
@@ -99,7 +98,7 @@ def _shortcut(x, stride: int, filters: int, option: str, name: str):
 
 
 def _block(inputs, convs: tuple[Conv, ...], shortcut: str | None, last_gamma: float, name: str):
-    """Convolutions, plus the shortcut, then ReLU (eq. 2); in a plain network without the shortcut."""
+    """Convolutions plus shortcut, then ReLU (eq. 2); plain networks have no shortcut."""
     x = inputs
     for number, conv in enumerate(convs[:-1], start=1):
         x = _relu(_conv_bn(x, conv, f"{name}_{number}"), f"{name}_{number}_relu")
@@ -111,9 +110,9 @@ def _block(inputs, convs: tuple[Conv, ...], shortcut: str | None, last_gamma: fl
 
 
 def _stages(x, filters, blocks, block: Block, shortcut: str | None, last_gamma: float) -> list:
-    """The outputs of all stages, counted from 2; every one but the first halves the map in its first block.
+    """Returns the outputs of all stages, numbered from 2; each but the first halves the map in its first block.
 
-    `filters` and `blocks` have a number for each stage.
+    `filters` and `blocks` have one entry per stage.
     """
     outputs = []
     for stage, (width, count) in enumerate(zip(filters, blocks, strict=True), start=2):
@@ -125,7 +124,7 @@ def _stages(x, filters, blocks, block: Block, shortcut: str | None, last_gamma: 
 
 
 def _imagenet_backbone(input_shape, pool_padding, name, **stages) -> keras.Model:
-    """A network of Table 1 without its head."""
+    """Builds a network of Table 1 without its head."""
     require_images(input_shape)
     require_one_of(POOL_PADDING, pool_padding=pool_padding)
     images = keras.Input(input_shape, name="images")
@@ -137,7 +136,7 @@ def _imagenet_backbone(input_shape, pool_padding, name, **stages) -> keras.Model
 
 
 def _cifar_backbone(input_shape, depth, name, **stages) -> keras.Model:
-    """A network of section 4.2, of 6n + 2 layers, n blocks a stage, without its head."""
+    """Builds a network of section 4.2 without its head: 6n + 2 layers, n blocks per stage."""
     require(is_count(depth) and depth >= 8 and depth % 6 == 2, "depth", depth, "6n + 2: 8, 14, 20, ...")
     require_images(input_shape)
     images = keras.Input(input_shape, name="images")
@@ -179,10 +178,10 @@ def basic_resnet(
     Args:
         blocks: number of blocks in conv2_x to conv5_x.
         input_shape: height, width and channels; height and width may be None.
-        shortcut: "A", zeros for new channels; "B", a projection where dimensions grow; "C", projections everywhere
-            (section 4.1). "B" is what published weights have; Table 2 has "A".
-        pool_padding: "same", at the end, as Caffe and so the authors' weights; "symmetric", as PyTorch.
-        last_gamma: initial scale of the last batch norm of each block; 0 makes each block begin as the identity.
+        shortcut: "A": zeros for new channels; "B": projections where dimensions grow; "C": projections everywhere
+            (section 4.1). Published weights use "B", Table 2 uses "A".
+        pool_padding: "same": at the end only, as in Caffe and the authors' weights; "symmetric": as in PyTorch.
+        last_gamma: initial scale of the last batch norm of each block; with 0 each block starts as the identity.
         name: the name of the Keras model.
 
     Raises:
@@ -207,10 +206,9 @@ def bottleneck_resnet(
     """Builds a residual network of bottlenecks (Table 1: 50, 101 and 152 layers) without its head.
 
     Args:
-        bottleneck_stride: which convolution of a block has stride 2. "1x1", the first one, as in the authors' networks;
-            "3x3", as in fb.resnet.torch and torchvision ("v1.5"): the same parameters, more multiply-adds (6 % in 50
-            layers).
-        others: as of `basic_resnet`.
+        bottleneck_stride: the convolution with stride 2. "1x1": the first, as in the authors' networks; "3x3": as in
+            fb.resnet.torch and torchvision ("v1.5"), with the same parameters, more multiply-adds (6 % at 50 layers).
+        others: as for `basic_resnet`.
     """
     require_one_of(SHORTCUTS, shortcut=shortcut)
     require_one_of(BOTTLENECKS, bottleneck_stride=bottleneck_stride)
@@ -242,7 +240,7 @@ def cifar_resnet(
 ) -> keras.Model:
     """Builds a residual network of `depth` = 6n + 2 layers for small images (section 4.2) without its head.
 
-    Shortcuts are those of option A. Output: a dict of feature maps, C0 to C2. Arguments as of `basic_resnet`.
+    Shortcuts are of option A. Output: a dict of feature maps, C0 to C2. Arguments as for `basic_resnet`.
     """
     _require_last_gamma(last_gamma, plain=False)
     return _cifar_backbone(input_shape, depth, name, shortcut="A", last_gamma=last_gamma)

@@ -1,8 +1,8 @@
-"""SHA-RNN (Merity 2019, arXiv 1911.11423): LSTMs, one cheap attention over a long memory, and Boom layers.
+"""SHA-RNN (Merity 2019, arXiv 1911.11423): LSTMs, single-headed attention over a long memory, and Boom layers.
 
-Every step follows the author's code (commit 218d748 of Smerity/sha-rnn), which is the target where the paper's text
-differs. The state (LSTMs' hidden and cell, memories of attention) is an input and an output of the model: nothing is
-hidden in it, so that a loop may carry, split, save and reset it.
+Follows the author's code (commit 218d748 of Smerity/sha-rnn), also where the paper's text differs. The state (hidden
+and cell states of the LSTMs, memories of attention) is an input and an output of the model, so that a training loop can
+carry, split, save and reset it.
 """
 
 from __future__ import annotations
@@ -40,20 +40,21 @@ def sha_rnn(
     softmax_splits: tuple[int, ...] = (),
     collapsed: bool = False,
 ) -> keras.Model:
-    """SHA-RNN over a vocabulary of `num_classes` symbols.
+    """Builds SHA-RNN over a vocabulary of `num_classes` symbols.
 
-    The model maps {"tokens": [batch, time] int32, "state": state} to {"logits": [batch, time, symbols], the scores of
-    the next symbol; "hidden": [batch, time, width], what they are made of; "state": the state after the last token}. A
-    state is a dict: `block{i}_h`, `block{i}_c` [batch, width]; for every block with attention `block{i}_memory`
-    [batch, memory_size, width], newest row last; and `memory_rows` [batch] int32. `tf_models.empty_state` is the first.
+    The model maps {"tokens": [batch, time] int32, "state": state} to {"logits": [batch, time, symbols] of the next
+    symbol, "hidden": [batch, time, width], from which they are computed, "state": the state after the last token}. A
+    state is a dict: `block{i}_h`, `block{i}_c` [batch, width]; for each block with attention `block{i}_memory`
+    [batch, memory_size, width], newest row last; `memory_rows` [batch] int32. `tf_models.empty_state` returns the
+    initial state.
 
     Args:
-        boom_width: features of the Boom layer's middle; 0: no Boom.
-        attention_layers: blocks with attention, from 0.
-        memory_size: how many tokens back attention sees, those of the segment included.
-        input_dropout, hidden_dropout, dropout: on embeddings; within blocks (seven sites); on the last block's output.
-        softmax_splits: of a large vocabulary (`TiedEmbedding`); logits are log probabilities then.
-        collapsed: the value gates are constant vectors, as after training; see `collapse`.
+        boom_width: hidden features of the Boom layer; 0: no Boom.
+        attention_layers: indices of the blocks with attention, from 0.
+        memory_size: number of past tokens that attention sees, including those of the segment.
+        input_dropout, hidden_dropout, dropout: rates on embeddings; within blocks (seven sites); on the last output.
+        softmax_splits: splits of a large vocabulary (`TiedEmbedding`); logits are then log probabilities.
+        collapsed: whether value gates are constant vectors, as after training; see `collapse`.
     """
     require_counts(num_classes=num_classes, width=width, num_layers=num_layers, memory_size=memory_size)
     require_rates(input_dropout=input_dropout, hidden_dropout=hidden_dropout, dropout=dropout)
@@ -96,9 +97,9 @@ def plain_lstm(
     hidden_dropout: float = 0.1,
     dropout: float = 0.1,
 ) -> keras.Model:
-    """A stack of LSTMs and the tied softmax, nothing else; as many parameters at width 1296 as SHA-RNN at 1024.
+    """Builds a stack of LSTMs with a tied softmax; at width 1296 it has as many parameters as SHA-RNN at 1024.
 
-    Maps tokens and state as `sha_rnn` does.
+    Inputs and outputs are as in `sha_rnn`.
     """
     require_counts(num_classes=num_classes, width=width, num_layers=num_layers)
     require_rates(input_dropout=input_dropout, hidden_dropout=hidden_dropout, dropout=dropout)
@@ -112,10 +113,10 @@ def plain_lstm(
 
 @inspection.register_parameter_notes("sha_rnn")
 def parameter_notes(model: keras.Model) -> dict[str, int]:
-    """How many parameters the author's code defines for the network, and how many the paper counts of them.
+    """Returns the number of parameters that the author's code defines, and the number that the paper counts.
 
-    Beyond ours his code has six layer norms in every block, used or not, and four unused vectors in every attention.
-    The paper counts what is left when each value gate is folded into a constant vector.
+    The author's code also has six layer norms in every block, used or not, and four unused vectors in every attention.
+    The paper counts the parameters that remain when each value gate is folded into a constant vector.
     """
     attentions, lstms, norms = (
         [layer for layer in model.layers if isinstance(layer, kind)] for kind in (MemoryAttention, LSTM, ScaleAndShift)
@@ -128,9 +129,9 @@ def parameter_notes(model: keras.Model) -> dict[str, int]:
 
 
 def collapse(model: keras.Model) -> keras.Model:
-    """The same function with each over-parameterised value gate computed once: 2 d^2 + 2 d numbers fewer a block.
+    """Returns an equivalent model with constant value gates: 2 d^2 + 2 d fewer parameters per block with attention.
 
-    The author's code has this step for after training, but does not call it.
+    The author's code defines this step for use after training, but does not call it.
     """
 
     def collapsed(layer):
@@ -150,7 +151,7 @@ def collapse(model: keras.Model) -> keras.Model:
 
 
 class _Inputs:
-    """The inputs of a model under construction, and the state that its layers leave."""
+    """The inputs of a model under construction, and its output state."""
 
     def __init__(self, width: int, num_layers: int, memories: dict[int, int]):
         self.tokens = keras.Input([None], dtype="int32", name="tokens")
@@ -186,7 +187,7 @@ class _Inputs:
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class CountRows(layers.Layer):
-    """How many rows of a memory of `size` are filled after a segment: rows [batch], tokens [batch, time]."""
+    """Counts the filled rows of a memory of `size` after a segment: rows [batch], tokens [batch, time]."""
 
     gradient_reads = "nothing"
 

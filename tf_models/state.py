@@ -1,4 +1,4 @@
-"""The state of a model that reads a text segment by segment."""
+"""The initial state of a model that reads a text segment by segment."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A ReLU network of two layers for regression (Heckel & Yilmaz 2020, arXiv 2007.10099, Figure 3).
 
-As in the authors' code: hidden weights begin at N(0, hidden_scale^2 / (3 inputs)), those of the output at
-U(-1, 1) * output_scale / sqrt(hidden), the biases of both at PyTorch's U(-1, 1) / sqrt(inputs of the layer).
+Initialised as in the authors' code: hidden weights with N(0, hidden_scale^2 / (3 inputs)), output weights with
+U(-1, 1) * output_scale / sqrt(hidden), biases of both with PyTorch's U(-1, 1) / sqrt(inputs of the layer).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def two_layer(
     output_scale: float = 1.0,
     name: str = "two_layer",
 ) -> keras.Model:
-    """Builds [batch, inputs] -> [batch, 1], in float32 whatever the policy.
+    """Builds a map from [batch, inputs] to [batch, 1], in float32 under any policy.
 
     Args:
-        inputs: numbers of an example.
+        inputs: size of an example.
         hidden: units of the hidden layer.
-        hidden_scale: multiplies its initial weights, not its biases.
-        output_scale: multiplies those of the output.
+        hidden_scale: scale of the initial hidden weights, not of the biases.
+        output_scale: scale of the initial output weights.
 
     Raises:
         ValueError: an argument is out of its range.

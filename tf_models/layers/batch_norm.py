@@ -1,7 +1,8 @@
 """Batch normalisation through TensorFlow's fused kernels.
 
-Keras 3 emits mean, squared difference and reciprocal root one by one, which is more than half of an EfficientNet's
-training step. The fused kernel (oneDNN on the CPU, cuDNN on a GPU) does each direction in two passes over the data.
+Keras 3 computes mean, variance and normalisation with separate operations, which takes more than half of an
+EfficientNet's training step. The fused kernel (oneDNN on the CPU, cuDNN on a GPU) needs two passes over the data per
+direction.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ _CUDNN_EPSILON = 1.001e-5  # cuDNN takes nothing smaller; 1e-5, which many netwo
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, fused: the same arguments, weights, config and numbers.
 
-    Images [batch, height, width, channels] normalised over the last axis take the fused kernel; everything else (other
-    ranks and axes, masks, `renorm`, `synchronized`, float64) is left to Keras. Under a `tf.distribute` strategy each
-    replica moves its own statistics; a loop that wants them alike on all replicas averages them.
+    The fused kernel is used for images [batch, height, width, channels] normalised over the last axis; Keras handles
+    everything else (other ranks and axes, masks, `renorm`, `synchronized`, float64). Under a `tf.distribute` strategy
+    each replica updates its own statistics; the training loop has to average them.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -67,6 +68,6 @@ def _float32(variable) -> tf.Tensor:
 
 
 def _biased(variance: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
-    """Undoes the kernel's Bessel correction n / (n - 1); Keras stores the biased variance, which is 0 where n is 1."""
+    """Undoes the kernel's Bessel correction n / (n - 1); Keras stores the biased variance, which is 0 for n = 1."""
     count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
     return tf.math.multiply_no_nan(variance, (count - 1) / count)

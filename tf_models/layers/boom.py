@@ -1,4 +1,4 @@
-"""SHA-RNN's Boom: a wide layer whose output is folded back by adding chunks, where others have a second matrix."""
+"""SHA-RNN's Boom: a wide layer whose output is reduced by summing chunks instead of by a second matrix."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _quick_gelu(x):
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class FoldChunks(keras.layers.Layer):
-    """The sum of the chunks of `width` features that [..., features] has; what is left over at the end is cut off."""
+    """Sums the chunks of `width` features of [..., features]; an incomplete last chunk is dropped."""
 
     gradient_reads = "nothing"
 

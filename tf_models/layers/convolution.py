@@ -1,7 +1,4 @@
-"""Convolutions that TensorFlow computes slowly when asked the usual way, asked for in another way.
-
-Same weights, names, arguments and numbers as the Keras layers they stand for.
-"""
+"""Faster implementations of two Keras convolutions, with the same weights, names, arguments and results."""
 
 from __future__ import annotations
 
@@ -13,10 +10,10 @@ from tf_models.layers.devices import cpu_only
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class PointwiseConv2D(keras.layers.Conv2D):
-    """A `keras.layers.Conv2D` of kernel 1 and stride 1, which is a matrix product over the channels.
+    """A `keras.layers.Conv2D` with kernel size 1 and stride 1, computed as a matrix product over the channels.
 
-    As such it takes four fifths of the time on the CPU, and half of it on maps of a few pixels. On a GPU TensorFlow
-    makes a matrix product of it by itself.
+    On the CPU this takes four fifths of the time, and half of it on maps of a few pixels. On a GPU TensorFlow computes
+    a matrix product anyway.
     """
 
     def __init__(self, filters, **kwargs):
@@ -37,11 +34,11 @@ class PointwiseConv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D` with a faster gradient of the kernel on the CPU.
+    """`keras.layers.DepthwiseConv2D` with a faster kernel gradient on the CPU.
 
-    oneDNN, which TensorFlow prefers, takes two to ten times as long as TensorFlow's own code for that gradient if the
-    kernel has more than three columns or is larger than the image; but explicit padding is not handed to it. Image
-    sizes must be known for that; elsewhere, and on other devices, this is Keras' layer.
+    If the kernel has more than three columns or is larger than the image, oneDNN, TensorFlow's default, takes two to
+    ten times as long for this gradient as TensorFlow's own code, which handles explicit padding. This needs known image
+    sizes; with unknown sizes, and on other devices, the layer behaves as in Keras.
     """
 
     def call(self, inputs):
@@ -65,7 +62,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
 
 def _depthwise(inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
-    """SAME depthwise convolution of images [batch, height, width, channels], height and width known."""
+    """Depthwise convolution with SAME padding of images [batch, height, width, channels] of known size."""
     strides = (1, stride, stride, 1)
     rows, columns = (_same_padding(inputs.shape[1 + axis], kernel.shape[axis], stride) for axis in (0, 1))
 
@@ -91,6 +88,6 @@ def _depthwise(inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
 
 
 def _same_padding(size: int, taps: int, stride: int) -> tuple[int, int]:
-    """What SAME padding adds before and after `size` pixels."""
+    """Returns the SAME padding before and after `size` pixels."""
     total = max((-(-size // stride) - 1) * stride + taps - size, 0)
     return total // 2, total - total // 2

@@ -1,4 +1,4 @@
-"""Which devices this process computes on; some kernels are worth calling another way on one kind of them."""
+"""The devices of this process, for layers with an implementation per kind of device."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def cpu_only() -> bool:
 
 
 def has_cudnn(tensor: tf.Tensor) -> bool:
-    """Returns whether what is computed from `tensor` may be left to cuDNN: on a GPU, and not in what is `portable`."""
+    """Returns whether cuDNN may compute on `tensor`: it is on a GPU, and the context is not `portable`."""
     return not _is_portable.get() and bool(tf.config.list_logical_devices("GPU")) and "CPU" not in tensor.device
 
 
 @contextlib.contextmanager
 def portable() -> Iterator[None]:
-    """Makes layers that are traced inside take only kernels that every device has: for what is exported."""
+    """Context for export: layers traced inside use only kernels that exist on every device."""
     token = _is_portable.set(True)
     try:
         yield

@@ -1,7 +1,7 @@
-"""An LSTM layer whose gradient on the CPU is written by hand; on GPUs cuDNN's kernel.
+"""An LSTM layer with a custom gradient on the CPU and cuDNN's kernel on GPUs.
 
-Automatic differentiation of a loop over time adds up the gradients of the weights step by step. By hand only the
-recurrent product is left in the loop: the product with the inputs comes before it, all gradients of weights after it,
+Automatic differentiation of a loop over time accumulates the weight gradients step by step. The custom gradient leaves
+only the recurrent product in the loop: the product with the inputs comes before it and all weight gradients after it,
 each as one matrix product over all steps.
 """
 
@@ -16,16 +16,16 @@ from tf_models.layers.devices import has_cudnn
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class LSTM(keras.layers.Layer):
-    """A layer of LSTM cells over whole sequences, state in and out: gates i, f, c, o; tanh and logistic.
+    """An LSTM over sequences with explicit input and output state; gates i, f, c, o with tanh and sigmoid.
 
     Weights have the names, order and shapes of `keras.layers.LSTM`: `kernel` [inputs, 4 units], `recurrent_kernel`
-    [units, 4 units], `bias` [4 units]; with `use_recurrent_bias` a second bias, which PyTorch and cuDNN have and which
-    an optimizer that looks at whole tensors moves differently. All start uniform in +-`initial_range` (1 / sqrt(units)
-    if not given: PyTorch's law).
+    [units, 4 units], `bias` [4 units]. `use_recurrent_bias` adds the second bias of PyTorch and cuDNN, which matters to
+    optimizers that use norms of whole tensors. All are initialised uniformly in +-`initial_range` (by default
+    1 / sqrt(units), as in PyTorch).
 
     Called with a sequence [batch, time, inputs] and a state ([batch, units] hidden, [batch, units] cell), returns the
-    hidden states [batch, time, units] and the state after the last step. Any number of steps, from 1 on. Under a mixed
-    policy only the products are in half precision; the state stays in float32.
+    hidden states [batch, time, units] and the state after the last step. The number of steps may vary. Under a mixed
+    policy only matrix products are in half precision; the state stays in float32.
     """
 
     def __init__(self, units: int, use_recurrent_bias: bool = False, initial_range: float | None = None, **kwargs):
@@ -66,7 +66,7 @@ class LSTM(keras.layers.Layer):
         return time * size(self.kernel, self.recurrent_kernel)
 
     def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
-        """Four gates, cell and hidden state of every step."""
+        """Counts four gates, cell and hidden state of every step."""
         time, _ = inputs[0]
         return exact_bytes(element_bytes) * time * 6 * self.units
 
@@ -76,10 +76,10 @@ class LSTM(keras.layers.Layer):
 
 
 def _by_hand(x, kernel, recurrent_kernel, bias, recurrent_bias, hidden, cell):
-    """The sequence x [time, batch, inputs] through the cells; biases are added up.
+    """Runs the cells over x [time, batch, inputs]; the two biases are summed.
 
-    Products are computed in x's type, everything else in the state's. Returns the hidden states [time, batch, units]
-    and the last hidden and cell state [batch, units].
+    Products are computed in the dtype of x, everything else in that of the state. Returns the hidden states [time,
+    batch, units] and the last hidden and cell state [batch, units].
     """
     units, batch = recurrent_kernel.shape[0], x.shape[1]
     exact, quick = hidden.dtype, x.dtype
@@ -160,7 +160,7 @@ def _by_hand(x, kernel, recurrent_kernel, bias, recurrent_bias, hidden, cell):
 
 
 def _cudnn(x, kernel, recurrent_kernel, bias, recurrent_bias, hidden, cell):
-    """As `_by_hand`, by cuDNN, all in x's type: weights in one vector, matrices transposed, gates in the same order."""
+    """Same as `_by_hand` with cuDNN, in the dtype of x: one weight vector, transposed matrices, same gate order."""
     weights = [*tf.split(kernel, 4, axis=1), *tf.split(recurrent_kernel, 4, axis=1)]
     parameters = [tf.reshape(tf.transpose(weight), [-1]) for weight in weights]
     sequence, last_hidden, last_cell, _ = tf.raw_ops.CudnnRNN(
@@ -175,5 +175,5 @@ def _cudnn(x, kernel, recurrent_kernel, bias, recurrent_bias, hidden, cell):
 
 
 def _rows(sequence: tf.Tensor) -> tf.Tensor:
-    """[time, batch, width] as [time * batch, width]."""
+    """Reshapes [time, batch, width] to [time * batch, width]."""
     return tf.reshape(sequence, [-1, sequence.shape[-1]])

@@ -1,8 +1,8 @@
-"""SHA-RNN's single-headed attention over a memory of what the layer saw before, and its static gates.
+"""SHA-RNN's single-headed attention over a memory of the layer's earlier inputs, with static gates.
 
-Keys and values are one tensor without a product of its own; what is learned of them are three vectors that do not
-depend on the data. Where the automatic gradient would compute that of all keys and values, only the newest rows have
-one: the memory comes from earlier segments and is cut off.
+Keys and values are the same tensor without a projection; their only weights are gates that do not depend on the data.
+The custom gradient covers only the newest rows of keys and values, those of the segment: no gradient flows into the
+memory of earlier segments.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from tf_models.layers.standardise import standardise
 class MemoryAttention(keras.layers.Layer):
     """softmax(q k' / sqrt(width)) v, where k and v are memory and segment; causal within the segment.
 
-    Called with queries' source `inputs` and memory's source `memorised` [batch, time, width], the `memory`
-    [batch, size, width] and `rows` [batch] int32, how many rows of it are filled (the last ones; the others are never
-    attended to). Returns the mix [batch, time, width] and the next memory, whose newest row is the last. An attention
-    sees at most `size` rows (or `time`, if that is more).
+    Called with `inputs` for the queries and `memorised` for the memory [batch, time, width], the `memory`
+    [batch, size, width], and `rows` [batch] int32, the number of filled rows in it (the last ones; the others are
+    masked). Returns the output [batch, time, width] and the next memory, newest row last. Attention sees at most `size`
+    rows (or `time`, if larger).
 
     Args:
-        rate: of dropout on queries, values, and attention weights.
+        rate: dropout rate on queries, values and attention weights.
         collapsed: the value gate is one vector, `value_gate`; else it is computed from the over-parameterised form
             sigmoid(f) * tanh(c), (c, f) = sigmoid(value_gate) value_kernel + value_bias (`collapsed_gate`).
-        initial_std: of the query's and value gate's kernels.
+        initial_std: standard deviation of the initial query and value-gate kernels.
 
     Weights: query_kernel [width, width], query_bias, query_gamma, query_beta (layer norm of the query), query_gate,
     key_gate, value_gate [width], and unless collapsed value_kernel [width, 2 width], value_bias [2 width].
@@ -74,9 +74,9 @@ class MemoryAttention(keras.layers.Layer):
         return mix, tf.cast(keys[:, -memory.shape[1] :], self.variable_dtype)
 
     def attention_weights(self, inputs, memorised, memory, rows):
-        """What `call` mixes the values by, in inference: [batch, time, seen + time], each query's in sum 1.
+        """Returns the attention weights in inference: [batch, time, seen + time], with sum 1 for each query.
 
-        The last column is the segment's newest row, the one before it the row before that, and so on into the memory.
+        Columns are in order of time: the memory first, the newest row of the segment last.
         """
         memorised, memory = tf.cast(memorised, inputs.dtype), tf.cast(memory, inputs.dtype)
         keys = tf.concat([_seen(memory, memorised), memorised], 1)
@@ -86,7 +86,7 @@ class MemoryAttention(keras.layers.Layer):
         return self._dropouts[what](values, training=training)
 
     def _query(self, inputs):
-        """Queries, already multiplied by both gates (a gate of the keys may as well be one of the queries)."""
+        """Returns queries multiplied by the gates of queries and keys (the product of both is the same)."""
         rows = tf.reshape(inputs, [-1, inputs.shape[-1]])
         projected = tf.matmul(rows, tf.cast(self.query_kernel, inputs.dtype)) + tf.cast(self.query_bias, inputs.dtype)
         gates = tf.sigmoid(tf.convert_to_tensor(self.query_gate)) * tf.sigmoid(tf.convert_to_tensor(self.key_gate))
@@ -95,7 +95,7 @@ class MemoryAttention(keras.layers.Layer):
         return tf.reshape(standardise(projected, self.epsilon) * scale + shift, tf.shape(inputs))
 
     def value(self) -> tf.Tensor:
-        """The value gate [width], one vector whatever the data."""
+        """The value gate [width], a vector that does not depend on the data."""
         gate = tf.convert_to_tensor(self.value_gate)
         if self.collapsed:
             return gate
@@ -106,12 +106,12 @@ class MemoryAttention(keras.layers.Layer):
         return mix, keras.KerasTensor(memory.shape, dtype=self.variable_dtype)
 
     def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
-        """Of every position the query's kernel, and its products with a full memory, once as keys and as values."""
+        """Counts at every position the query kernel and the products with a full memory, as keys and as values."""
         (time, width), (memory_size, _) = outputs
         return time * (size(self.query_kernel) + 2 * memory_size * width)
 
     def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
-        """Queries before and after their gates, the mix, two masks; weights, their mask, their product; values."""
+        """Counts queries before and after gating, the mix, two masks; weights, their mask and product; values."""
         (time, width), (memory_size, _) = outputs
         masks = 1 if self.rate else 0
         of_position = (3 + 2 * masks) * width + (1 + 2 * masks) * memory_size
@@ -123,28 +123,28 @@ class MemoryAttention(keras.layers.Layer):
 
 
 def collapsed_gate(gate, kernel, bias):
-    """The value gate [width] of its over-parameterised form: gate [width], kernel [width, 2 width], bias [2 width]."""
+    """Computes the value gate [width] from its over-parameterised form: gate [width], kernel [width, 2 width], bias."""
     c, f = tf.split(tf.linalg.matvec(kernel, tf.sigmoid(gate), transpose_a=True) + bias, 2)
     return tf.sigmoid(f) * tf.tanh(c)
 
 
 def _seen(memory, segment):
-    """The rows of memory that attention sees beside the segment's: as many as there is room for."""
+    """Returns the rows of memory that attention sees besides those of the segment."""
     size = memory.shape[1]
     return memory[:, size - tf.maximum(size - tf.shape(segment)[1], 0) :]
 
 
 def _weights(query, keys, newest, rows):
-    """softmax(query keys') over what each query may look at: [batch, time, rows of keys]."""
+    """Computes softmax(query keys') over unmasked keys: [batch, time, rows of keys]."""
     time = tf.shape(newest)[1]
     mask = _mask(time, tf.shape(keys)[1] - time, rows, query.dtype)
     return tf.nn.softmax(_scores(query, keys, newest) + mask)
 
 
 def _mask(time, kept, rows, dtype):
-    """0 where query t may look, else minus infinity: [batch, time, kept + time].
+    """Returns 0 where query t may attend, else minus infinity: [batch, time, kept + time].
 
-    It may look at the `rows` newest of the `kept` rows of memory, and at rows 0..t of its own segment.
+    Query t may attend to the `rows` newest of the `kept` rows of memory, and to rows 0..t of its own segment.
     """
     place = tf.range(kept + time)
     visible = (place >= kept - rows[:, tf.newaxis])[:, tf.newaxis] & (place <= kept + tf.range(time)[:, tf.newaxis])
@@ -153,7 +153,7 @@ def _mask(time, kept, rows, dtype):
 
 @tf.custom_gradient
 def _scores(query, keys, newest):
-    """query keys' [batch, time, rows]; the gradient of keys goes to `newest`, their last rows, alone."""
+    """Computes query keys' [batch, time, rows]; the gradient of keys flows only to `newest`, their last rows."""
 
     def gradient(upstream):
         of_newest = tf.matmul(upstream[:, :, -tf.shape(newest)[1] :], query, transpose_a=True)
@@ -164,7 +164,7 @@ def _scores(query, keys, newest):
 
 @tf.custom_gradient
 def _mix(weights, values, newest):
-    """weights values [batch, time, width]; the gradient of values goes to `newest`, their last rows, alone."""
+    """Computes weights values [batch, time, width]; the gradient of values flows only to `newest`, their last rows."""
 
     def gradient(upstream):
         of_newest = tf.matmul(weights[:, :, -tf.shape(newest)[1] :], upstream, transpose_a=True)

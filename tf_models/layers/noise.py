@@ -1,8 +1,8 @@
 """Dropout whose masks do not depend on how a batch is split over replicas and micro-batches.
 
-Keras draws a mask of the batch's shape from a counter that each layer keeps, so two replicas, or a run resumed at
-another step, see other masks. Here the mask of an example is a pure function of the step's seed, the layer's name and
-the example's place in the global batch.
+Keras draws a mask for the whole batch from a counter in each layer, so masks differ between replicas and after a run is
+resumed. Here the mask of an example is a pure function of the step's seed, the layer's name and the example's index in
+the global batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DRAWS = 2**16  # as many integers can be drawn, two from a word: random bits ar
 
 @dataclasses.dataclass(frozen=True)
 class _Stream:
-    """A step's random stream: Philox's key [1] and upper counter word [], made from the seed, and where it begins."""
+    """The random stream of a step: Philox key [1] and upper counter word [], from the seed, and its first example."""
 
     key: tf.Tensor
     counter_high: tf.Tensor
@@ -36,13 +36,13 @@ _stream: contextvars.ContextVar[_Stream | None] = contextvars.ContextVar("draws"
 
 @contextlib.contextmanager
 def draws(seed: tf.Tensor, first_example: tf.Tensor | int = 0) -> Iterator[None]:
-    """Makes every `Dropout` called inside draw from `seed`.
+    """Context in which every `Dropout` draws from `seed`.
 
-    Open it in the thread that calls the model, hence inside the function that `strategy.run` calls.
+    Enter it in the thread that calls the model, i.e. inside the function passed to `strategy.run`.
 
     Args:
-        seed: [2], int32 or int64; a different one for each step.
-        first_example: index in the global batch of the first example that the layers will see.
+        seed: [2], int32 or int64; must differ from step to step.
+        first_example: index of the first example in the global batch.
     """
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
     token = _stream.set(
@@ -56,9 +56,9 @@ def draws(seed: tf.Tensor, first_example: tf.Tensor | int = 0) -> Iterator[None]
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class Dropout(keras.layers.Dropout):
-    """`keras.layers.Dropout` that draws from `draws` where one is open, and from its own seed elsewhere.
+    """`keras.layers.Dropout` that draws from the seed of `draws` inside that context, and from its own seed elsewhere.
 
-    With `noise_shape=(None, 1, 1, 1)` it is stochastic depth: it drops whole examples.
+    `noise_shape=(None, 1, 1, 1)` gives stochastic depth: it drops whole examples.
     """
 
     def call(self, inputs, training=False):
@@ -74,7 +74,7 @@ class Dropout(keras.layers.Dropout):
         return inputs * (tf.cast(keep, inputs.dtype) * tf.cast(1 / (1 - self.rate), inputs.dtype))
 
     def _mask_shape(self, inputs) -> list[int | tf.Tensor]:
-        """The shape of the mask, in Python integers as far as they are known."""
+        """Returns the shape of the mask, with Python integers for known sizes."""
         noise_shape = self.noise_shape or (None,) * inputs.shape.rank
         dynamic = tf.shape(inputs)
         known = [given or size for given, size in zip(noise_shape, inputs.shape, strict=True)]
@@ -84,8 +84,8 @@ class Dropout(keras.layers.Dropout):
 def _draw(stream: _Stream, layer: int, shape: list[int | tf.Tensor]) -> tf.Tensor:
     """Draws int16 of `shape`, uniform from -2^15 to 2^15 - 1; row i belongs to example `first_example` + i.
 
-    A row begins at a new value of the counter, whatever its length, so that it can be drawn alone. Integers, because
-    XLA makes other fractions than TensorFlow from the same random bits.
+    Each row starts at its own counter value, whatever its length, so it can be drawn alone. Draws integers because XLA
+    and TensorFlow convert the same random bits to different fractions.
     """
     elements = math.prod(shape[1:])
     counts = (elements + 2 * _WORDS_PER_COUNT - 1) // (2 * _WORDS_PER_COUNT)

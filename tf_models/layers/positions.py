@@ -1,4 +1,4 @@
-"""Symbols with their place in a sequence as vectors (Vaswani et al. 2017, sections 3.4 and 3.5)."""
+"""Embeddings with positional encodings (Vaswani et al. 2017, sections 3.4 and 3.5)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tf_models.layers.tied_embedding import gives_scores, look_up
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class PositionedEmbedding(keras.layers.Layer):
-    """From symbols [batch, time] to sqrt(width) times their vectors plus those of their places: [batch, time, width].
+    """Maps symbols [batch, time] to sqrt(width) * embeddings + positional encodings: [batch, time, width].
 
-    Places are counted from 0, unless `positions` [time] int32 are given. With `reverse=True` the scores of all symbols
-    for vectors [..., width], in float32 at least: products with the unscaled vectors, without a bias.
+    Positions count from 0 unless `positions` [time] int32 is given. `reverse=True` maps vectors [..., width] to logits
+    of all symbols in float32 or higher: products with the unscaled embeddings, without a bias.
 
-    Weights: `embeddings` [symbols, width], normal with variance 1 / width, that of symbol 0 (padding) 0.
+    Weights: `embeddings` [symbols, width], normal with variance 1 / width; 0 for symbol 0 (padding).
     """
 
     def __init__(self, num_symbols: int, width: int, **kwargs):
@@ -49,11 +49,11 @@ class PositionedEmbedding(keras.layers.Layer):
         return keras.KerasTensor((*inputs.shape, self.width), dtype=self.compute_dtype)
 
     def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
-        """The products of the scores; looking up takes none."""
+        """Counts the products of the logits; a look-up has none."""
         return math.prod(outputs[0]) * self.width if gives_scores(inputs, outputs) else 0
 
     def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
-        """The scores."""
+        """Counts the logits."""
         return exact_bytes(element_bytes) * math.prod(outputs[0]) if gives_scores(inputs, outputs) else 0
 
     def get_config(self):
@@ -61,10 +61,10 @@ class PositionedEmbedding(keras.layers.Layer):
 
 
 def sinusoids(positions: tf.Tensor, width: int, dtype: tf.DType) -> tf.Tensor:
-    """sin(p w) and cos(p w) of positions p [time]: [time, width], in the first and in the second half of features.
+    """Returns sin(p w) in the first and cos(p w) in the second half of features, for positions p [time]: [time, width].
 
-    w falls geometrically from 1 to 1/10000, both included, as in tensor2tensor and fairseq. Section 3.5 of the paper
-    has sines and cosines in turn, and ends before 1/10000.
+    w falls geometrically from 1 to 1/10000 inclusive, as in tensor2tensor and fairseq. Section 3.5 of the paper
+    alternates sines and cosines and ends before 1/10000.
     """
     half = width // 2
     falling = [10_000 ** (-i / (half - 1)) for i in range(half)]

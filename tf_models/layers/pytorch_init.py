@@ -1,4 +1,4 @@
-"""How PyTorch begins convolutions and dense layers when nothing else is said."""
+"""PyTorch's default initialisation of convolutions and dense layers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from keras import initializers
 
 
 def like_pytorch(fan_in: int) -> dict[str, initializers.Initializer]:
-    """Arguments of a layer whose kernel and biases begin at U(-1, 1) / sqrt(fan_in).
+    """Returns layer arguments that initialise kernel and biases with U(-1, 1) / sqrt(fan_in).
 
     Args:
-        fan_in: what one output sums over: kernel height * kernel width * channels of a convolution, inputs of a dense
-            layer.
+        fan_in: kernel height * kernel width * channels of a convolution, or inputs of a dense layer.
     """
     bound = 1 / math.sqrt(fan_in)
     # Two of them: an initializer of Keras draws the same numbers each time it is called.

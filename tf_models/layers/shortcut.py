@@ -1,4 +1,4 @@
-"""The shortcut of a residual network that has no parameters where dimensions grow."""
+"""The parameter-free shortcut of residual networks where dimensions grow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class ZeroPaddedIdentity(keras.layers.Layer):
-    """Option A of the ResNet paper (section 3.3): every `strides`-th pixel, and channels of zeros after the given ones.
+    """Option A of the ResNet paper (section 3.3): every `strides`-th pixel, with zero channels appended.
 
     Maps [batch, height, width, channels] to [batch, ceil(height / strides), ceil(width / strides), filters].
     """

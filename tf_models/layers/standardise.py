@@ -1,7 +1,7 @@
 """Layer normalisation in two parts, so that layers which normalise the same tensor share the first.
 
-SHA-RNN normalises twice what goes into attention and into Boom, each time with other gains: mean and variance are
-the same. Keras emits them, and their gradient, op by op; here the gradient is written by hand.
+SHA-RNN normalises the inputs of attention and of Boom twice, with different gains but the same mean and variance. Keras
+computes these and their gradient op by op; here the gradient is custom.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tf_models.layers.counting import Shapes, exact_bytes
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class Standardise(keras.layers.Layer):
-    """(x - mean) / sqrt(variance + epsilon) over the last axis, biased variance, computed in float32 at least."""
+    """(x - mean) / sqrt(variance + epsilon) over the last axis, with the biased variance, in float32 or higher."""
 
     gradient_reads = "outputs"
 
@@ -28,7 +28,7 @@ class Standardise(keras.layers.Layer):
         return standardise(inputs, self.epsilon)
 
     def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
-        """The outputs in float32, where that is another type."""
+        """Counts the float32 outputs if the compute precision is another."""
         exact = exact_bytes(element_bytes)
         return exact * math.prod(outputs[0]) if exact > element_bytes else 0
 
@@ -58,7 +58,7 @@ def _standardise(x, epsilon):
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class ScaleAndShift(keras.layers.Layer):
-    """x * gamma + beta, the second part of layer normalisation; gamma starts at 1, beta at 0, both [features]."""
+    """x * gamma + beta, the second part of layer normalisation; gamma and beta [features] start at 1 and 0."""
 
     def build(self, input_shape):
         self.gamma = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer="ones")
@@ -68,5 +68,5 @@ class ScaleAndShift(keras.layers.Layer):
         return inputs * tf.cast(self.gamma, inputs.dtype) + tf.cast(self.beta, inputs.dtype)
 
     def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
-        """None, as of all normalisation."""
+        """Returns 0: normalisation is not counted."""
         return 0

@@ -1,4 +1,4 @@
-"""An embedding whose matrix is also the last layer's: from symbols to vectors, and back to scores of symbols."""
+"""An embedding whose matrix also computes the output logits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from tf_models.layers.counting import Shapes, exact_bytes
 
 @keras.saving.register_keras_serializable(package="tf_models")
 class TiedEmbedding(keras.layers.Layer):
-    """Vectors of symbols [..., width]; with `reverse=True` scores of all symbols for vectors [..., width].
+    """Maps symbols to vectors [..., width]; `reverse=True` maps vectors [..., width] to logits of all symbols.
 
-    With `splits` (s1, s2, ...) of a large vocabulary sorted by frequency, symbols from s1 on are scored in two steps:
-    K = len(splits) further rows ("tombstones") stand among the first s1 symbols for the parts s1..s2-1, ..., sK..V-1,
-    and a symbol's probability is its part's times that within the part (SHA-RNN's adaptive softmax). Part k's
-    tombstone is the k-th from the end, as in the author's code.
+    `splits` (s1, s2, ...) divide a large vocabulary, sorted by frequency, for SHA-RNN's adaptive softmax: the head
+    scores the first s1 symbols and K = len(splits) "tombstones", one for each of the parts s1..s2-1, ..., sK..V-1. The
+    probability of a symbol in a part is the tombstone's times its probability within the part. Part k's tombstone is
+    the k-th from the end, as in the author's code.
 
-    Weights: `embeddings` [symbols, width], `bias` [symbols]; with splits `tombstones` [K, width] and `tombstone_bias`.
+    Weights: `embeddings` [symbols, width], `bias` [symbols]; with splits also `tombstones` [K, width] and
+    `tombstone_bias` [K].
     """
 
     def __init__(self, num_symbols: int, width: int, splits: tuple[int, ...] = (), initial_std: float = 0.05, **kwargs):
@@ -52,9 +53,9 @@ class TiedEmbedding(keras.layers.Layer):
         return keras.KerasTensor((*inputs.shape, self.width), dtype=self.compute_dtype)
 
     def losses_of(self, vectors: tf.Tensor, symbols: tf.Tensor) -> tf.Tensor:
-        """Cross-entropy [...], in nats, of symbols [...] given vectors [..., width]; in float32 at least.
+        """Cross-entropy [...], in nats, of symbols [...] given vectors [..., width]; in float32 or higher.
 
-        With splits, a part is scored only for the symbols that lie in it.
+        With splits, each part is computed only for the symbols in it.
         """
         if not self.splits:
             scores = self._scores(vectors, 0, self.num_symbols)
@@ -76,11 +77,11 @@ class TiedEmbedding(keras.layers.Layer):
         return list(zip(self.splits, (*self.splits[1:], self.num_symbols)))
 
     def _scores(self, vectors, begin: int, end: int):
-        """Scores of the symbols begin..end-1: [..., end - begin]."""
+        """Returns the logits of symbols begin..end-1: [..., end - begin]."""
         return _affine(vectors, tf.convert_to_tensor(self.embeddings)[begin:end], self.bias[begin:end])
 
     def _head_scores(self, vectors):
-        """Scores of the first symbols and of the tombstones."""
+        """Returns the logits of the first symbols and of the tombstones."""
         weights = tf.concat([tf.convert_to_tensor(self.embeddings)[: self.splits[0]], self.tombstones], 0)
         return _affine(vectors, weights, tf.concat([self.bias[: self.splits[0]], self.tombstone_bias], 0))
 
@@ -94,14 +95,14 @@ class TiedEmbedding(keras.layers.Layer):
         return tf.concat([head[..., :first], *parts], -1)
 
     def multiply_adds(self, inputs: Shapes, outputs: Shapes) -> int:
-        """The products of all scores, those of tombstones too; looking up takes none."""
+        """Counts the products of all logits, including tombstones; a look-up has none."""
         if not gives_scores(inputs, outputs):
             return 0
         rows = self.num_symbols + len(self.splits)
         return math.prod(outputs[0][:-1]) * rows * self.width
 
     def bytes_inside(self, inputs: Shapes, outputs: Shapes, element_bytes: int) -> int:
-        """The scores; of a softmax with splits those of the head."""
+        """Counts the logits; with splits, those of the head."""
         if not gives_scores(inputs, outputs):
             return 0
         scores = self.splits[0] + len(self.splits) if self.splits else self.num_symbols
@@ -113,13 +114,13 @@ class TiedEmbedding(keras.layers.Layer):
 
 
 def gives_scores(inputs: Shapes, outputs: Shapes) -> bool:
-    """Whether a call of an embedding gave scores of vectors: looking up adds an axis."""
+    """Returns whether a call computed logits; a look-up adds an axis instead."""
     return len(inputs[0]) == len(outputs[0])
 
 
 @tf.custom_gradient
 def look_up(embeddings, symbols):
-    """Rows of embeddings [symbols, width]. The gradient is dense, as that of the softmax is, to which it is added."""
+    """Rows of embeddings [symbols, width]. The gradient is dense, like that of the softmax it is added to."""
 
     def gradient(upstream):
         rows = tf.reshape(upstream, [-1, embeddings.shape[1]])
@@ -129,7 +130,7 @@ def look_up(embeddings, symbols):
 
 
 def _affine(vectors, weights, bias):
-    """vectors [..., width] times the rows of weights [rows, width], and bias; in float32 at least."""
+    """Multiplies vectors [..., width] by weights [rows, width] and adds the bias, in float32 or higher."""
     rows = tf.reshape(vectors, [-1, vectors.shape[-1]])
     scores = tf.matmul(rows, tf.cast(weights, vectors.dtype), transpose_b=True)
     scores = tf.reshape(scores, tf.concat([tf.shape(vectors)[:-1], [weights.shape[0]]], 0))

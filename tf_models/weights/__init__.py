@@ -1,7 +1,7 @@
-"""Published and own weight files -> our models.
+"""Loads published weight files, and files of this project, into models.
 
-`files` reads each kind of file under its own names; a module per family of networks translates foreign names; this one
-checks and assigns the weights, in the same way for all kinds. A further family is a further entry in `_TRANSLATIONS`.
+`files` reads every kind of file with its own names, one module per family of networks translates foreign names, and
+this module checks and assigns the weights. A new family needs an entry in `_TRANSLATIONS`.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Loaded:
         kind: "Keras", "TF1 checkpoint" or "safetensors".
         model: the model's name.
         assigned: number of weight arrays set in the model.
-        unused: what the file has and the model did not take: layer or label -> number of arrays.
-        initial: layers of the model that keep their initial values.
+        unused: arrays of the file that the model does not use: layer or label -> number of arrays.
+        initial: layers of the model that keep their initial weights.
         file_classes: number of classes in the file; None if it has no head.
         model_classes: number of classes of the model; None if it has no head.
-        inputs: what the weights expect of the images, and the flags that say so; None: nothing is known of it.
+        inputs: the preprocessing that the weights expect, and the flags for it; None: unknown.
     """
 
     path: str
@@ -69,23 +69,23 @@ class Loaded:
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
-    """Sets the model's weights from a file of any supported kind, all of them or, after an error, none.
+    """Sets the model's weights from a file of any supported kind; an error leaves all weights unchanged.
 
-    Only the head may stay as it is: if the file has none, or one with another number of classes. A backbone does not
-    use the file's head, nor the stages after its last feature map.
+    Only the head may keep its initial weights, if the file has no head or one with another number of classes. A
+    backbone does not use the file's head or the stages after its last feature map.
 
     Args:
-        model: a model or a backbone of this package. Weights are matched by name, so it may stand in any distribution
+        model: a model or a backbone of this package. Weights are matched by name, so it may be distributed by any
             strategy.
         path: a Keras file (.keras, .weights.h5, .h5; ours or of keras.applications), a .safetensors file with the names
             of EfficientNet-PyTorch, of torchvision's ResNet or of SHA-RNN's author, a TF1 checkpoint (prefix, .index
             file or folder; moving averages are preferred), or a run folder.
 
     Returns:
-        The number of weights assigned, those of the file that were not used, and the layers left as initialised.
+        The number of weights assigned, the unused weights of the file, and the layers that keep their initial weights.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: the path does not exist.
         ValueError: the file is damaged or of an unknown kind, or does not fit the model in names, shapes or options.
     """
     file = files.read(path)
@@ -151,7 +151,7 @@ def _classes(weights: dict) -> int | None:
 
 
 def _check(file: files.WeightFile, model: keras.Model, translation: Translation, targets: dict, wanted: dict) -> None:
-    """Raises ValueError unless every wanted weight is there in its shape, and the file is of no other network."""
+    """Raises ValueError unless the file has every target weight in its shape and belongs to this network."""
     arrays = translation.arrays
 
     def refuse(names: list[files.Name], what: str, detail: str = "") -> None:

@@ -1,7 +1,7 @@
-"""EfficientNet's layers under the names of its authors' TF1 checkpoints and of its PyTorch port.
+"""Names of EfficientNet's layers in its authors' TF1 checkpoints and in its PyTorch port.
 
-The port is lukemelas/EfficientNet-PyTorch. keras.applications has our own names. Both others number the blocks through,
-and TensorFlow also numbers the layers inside a block, so a name depends on whether the block has an expansion.
+The port is lukemelas/EfficientNet-PyTorch. keras.applications has the same names as our models. The other two number
+the blocks consecutively; TF1 also numbers the layers of a block, so its names depend on whether a block expands.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BLOCK = re.compile(r"_?blocks[._]\d")  # of both; our names have "block" and a 
 
 
 def from_tf1(file: files.WeightFile, model: keras.Model) -> Translation | None:
-    """Gives arrays of a TF1 checkpoint our names; those unknown keep theirs. None if they are of another family."""
+    """Renames the arrays of a TF1 checkpoint; unknown names stay. Returns None for another family of networks."""
     stem = "stem/conv2d"
     scope = next((module.removesuffix(stem) for module, _ in file.arrays if module.endswith(stem)), None)
     if scope is None:
@@ -33,7 +33,7 @@ def from_tf1(file: files.WeightFile, model: keras.Model) -> Translation | None:
 
 
 def from_pytorch(file: files.WeightFile, model: keras.Model) -> Translation | None:
-    """Gives arrays of the PyTorch port our names and axes; unknown names stay. None if they are of another family."""
+    """Renames and transposes the arrays of the PyTorch port; unknown names stay. Returns None for another family."""
     if ("_conv_stem", "weight") not in file.arrays:
         return None
     ours = {pytorch: layer for _, pytorch, layer in _modules([layer.name for layer in model.layers])}
@@ -41,9 +41,9 @@ def from_pytorch(file: files.WeightFile, model: keras.Model) -> Translation | No
 
 
 def _with_later_blocks_apart(arrays: files.Arrays, model: keras.Model) -> files.Arrays:
-    """Puts blocks after the last one of a backbone that ends early under one label, to be reported as not used.
+    """Groups the blocks after the end of a shortened backbone under one label, to be reported as unused.
 
-    Their numbers do not tell them from those of a larger variant, but its first blocks differ from ours.
+    Their numbers alone could belong to a larger variant, but its first blocks would differ.
     """
     if not is_backbone(model):
         return arrays

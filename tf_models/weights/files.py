@@ -1,7 +1,7 @@
-"""Reads weight files of every supported kind into arrays, under the names that the file gives them.
+"""Reads weight files of every supported kind into arrays, with the names in the file.
 
-A name is a pair: the layer or module, and the weight in it. Keras 3 numbers a layer's weights instead of naming them;
-there the second half is the number. Translating names, checking and assigning are done elsewhere, once for all kinds.
+A name is a pair of the layer or module and the weight in it. Keras 3 numbers the weights of a layer; the second part is
+then the number. Names are translated, and weights checked and assigned, in other modules for all kinds alike.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KERAS2_NAMES = {"depthwise_kernel": "kernel"}
 
 @dataclasses.dataclass(frozen=True)
 class WeightFile:
-    """A file's weights; `ignored` counts, by a short label, what is in the file but is no weight of a network."""
+    """The weights in a file; `ignored` counts, by label, entries that are not weights of a network."""
 
     path: str
     kind: str
@@ -50,7 +50,7 @@ def read(path: str | os.PathLike) -> WeightFile:
     """Reads a weight file of any supported kind.
 
     Raises:
-        FileNotFoundError: there is nothing at `path`, or no weights in that folder.
+        FileNotFoundError: `path` does not exist, or is a folder without weights.
         ValueError: the file is of an unknown kind or damaged.
     """
     path = os.path.expanduser(os.fspath(path))
@@ -73,7 +73,7 @@ def read(path: str | os.PathLike) -> WeightFile:
 
 
 def keras_layout(array: np.ndarray, is_depthwise: bool) -> np.ndarray:
-    """Turns a PyTorch weight into Keras' order of axes; vectors stay as they are.
+    """Transposes a PyTorch weight to the axis order of Keras; vectors stay unchanged.
 
     Convolution [out, in, height, width], depthwise convolution [channels, 1, height, width], dense layer [out, in].
     """
@@ -100,7 +100,7 @@ def _file_in(folder: str) -> str:
 
 @contextlib.contextmanager
 def _damage_named(path: str, kind: str) -> Iterator[None]:
-    """Turns what a library raises on a truncated or garbled file into one line that names the file."""
+    """Context that turns a library's error about a damaged file into one line that names the file."""
     try:
         yield
     except PermissionError:
@@ -170,7 +170,7 @@ def _keras3_layers(root: h5py.Group, path: str) -> tuple[Arrays, Counts]:
 
 
 def _layer_name(root: h5py.Group, owner: list[str], path: str) -> str:
-    """Joins the names from the layer down to the sublayer that owns a weight, leaving out the models around them."""
+    """Joins the names from the layer down to the sublayer that owns a weight, without the models around them."""
     start = max((i for i, group in enumerate(owner) if group == "layers"), default=0) + 1
     holders = [root.get("/".join([*owner[:end], "vars"])) for end in range(start + 1, len(owner) + 1)]
     names = [holder.attrs.get("name") for holder in holders if holder is not None]
@@ -183,7 +183,7 @@ def _layer_name(root: h5py.Group, owner: list[str], path: str) -> str:
 
 
 def _tf1(prefix: str) -> tuple[Arrays, Counts]:
-    """Reads variables, each from its moving average where the file has one, and leaves optimizer slots out."""
+    """Reads variables, or their moving averages if the file has them, without optimizer slots."""
     with literal(prefix) as readable:
         return _tf1_weights(tf.train.load_checkpoint(readable), prefix)
 

@@ -1,9 +1,9 @@
-"""ResNet's layers as keras.applications and torchvision have them.
+"""Names and conventions of ResNet's weights in keras.applications and torchvision.
 
-keras.applications has our names, but a bias in each convolution, another epsilon in batch norm, and images in BGR: all
-three are folded into the weights, so that the network takes RGB. It trains alike too, because batch norm subtracts a
-bias again with the mean of the batch. torchvision has names of its own. Where both stride and pad, and what they do to
-images beforehand, no weight's shape tells.
+keras.applications has the same names as our models, but a bias in each convolution, another epsilon in batch norm, and
+BGR images. All three are folded into the weights, so that the network takes RGB; training is equivalent, because batch
+norm subtracts any bias. torchvision has its own names. The shapes of weights do not show where a network has its
+strides, how it pads, or how it preprocesses images.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HABITS = {
 
 
 def from_keras_applications(file: files.WeightFile, model: keras.Model) -> Translation | None:
-    """Folds what our layers do not have into what they have. None if the file is ours or of another family.
+    """Folds biases, epsilon and BGR into the weights. Returns None for our own files and for another family.
 
     Raises:
         ValueError: some convolutions in the file have a bias and some have none.
@@ -50,7 +50,7 @@ def from_keras_applications(file: files.WeightFile, model: keras.Model) -> Trans
 
 
 def from_torchvision(file: files.WeightFile, model: keras.Model) -> Translation | None:
-    """Gives torchvision's arrays our names and axes; unknown names stay. None if they are of another family."""
+    """Renames and transposes torchvision's arrays; unknown names stay. Returns None for another family."""
     if ("layer4.0.conv1", "weight") not in file.arrays:
         return None
     needed = {"pool_padding": "symmetric"}
@@ -66,7 +66,7 @@ def from_torchvision(file: files.WeightFile, model: keras.Model) -> Translation 
 
 
 def _folded(arrays: files.Arrays, biases: list[files.Name]) -> files.Arrays:
-    """Takes biases, epsilon and BGR out of the arrays; what lacks a partner of its shape stays, to be refused."""
+    """Folds biases, epsilon and BGR away; arrays without a matching partner stay, to be refused later."""
     # "probs" is the head in keras-applications before TensorFlow adopted it.
     folded = {
         ("predictions" if layer == "probs" else layer, weight): array for (layer, weight), array in arrays.items()
@@ -84,7 +84,7 @@ def _folded(arrays: files.Arrays, biases: list[files.Name]) -> files.Arrays:
 
 
 def _torchvision_module(layer: str) -> str:
-    """Torchvision's name of one of our layers."""
+    """Returns torchvision's name for one of our layers."""
     block = re.fullmatch(r"conv(\d)_block(\d+)_(\d)_(conv|bn)", layer)
     if block is None:
         return {"conv1_conv": "conv1", "conv1_bn": "bn1", "predictions": "fc"}.get(layer, layer)
@@ -102,7 +102,7 @@ def _inputs(mean: tuple[float, ...], stddev: tuple[float, ...]) -> str:
 
 
 def _options(needed: dict[str, str]) -> str:
-    """Options of a model that can load the file: as arguments of `build_model`, and as command-line flags."""
+    """Names the options of a model that fits the file, as arguments of `build_model` and as flags."""
     needed = {"shortcut": "B", **needed}
     arguments = ", ".join(f"{option}={value!r}" for option, value in needed.items())
     return f"{arguments} ({' '.join(f'--set=model.{option}={value}' for option, value in needed.items())})"

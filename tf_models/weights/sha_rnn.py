@@ -1,8 +1,8 @@
-"""SHA-RNN's weights under the names of its author's PyTorch model.
+"""Names of SHA-RNN's weights in its author's PyTorch model.
 
-His state dict has parameters that his forward pass never reads, an embedding that is there twice, and a value gate made
-of a vector and a matrix. Once trained, the gate can be collapsed: its value then takes the vector's place, and the
-matrix is gone.
+The author's state dict contains parameters that the forward pass never reads, the embedding twice, and a value gate
+made of a vector and a matrix. After training, the gate can be collapsed: its value replaces the vector, and the matrix
+is removed.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ _NEVER_READ_WITHOUT_ATTENTION = ("lnmem", "lnmid")
 
 
 def from_author(file: files.WeightFile, model: keras.Model) -> Translation | None:
-    """Gives the author's arrays our names and axes; unknown names stay. None if they are of another family.
+    """Renames and transposes the author's arrays; unknown names stay. Returns None for another family.
 
-    A model with collapsed gates gets the gates' values, computed where the file has vector and matrix.
+    A model with collapsed gates gets the gates' values, computed if the file has vector and matrix.
 
     Raises:
-        ValueError: encoder and decoder have not the same matrix.
+        ValueError: encoder and decoder have different matrices.
     """
     if ("blocks.0.rnn", "weight_ih_l0") not in file.arrays:
         return None
@@ -78,7 +78,7 @@ def from_author(file: files.WeightFile, model: keras.Model) -> Translation | Non
 
 
 def our_arrays(his: Mapping[str, np.ndarray]) -> files.Arrays:
-    """Gives arrays by the author's names our names and axes: kernels are transposed, gates are vectors."""
+    """Renames the author's arrays and converts their axes: kernels are transposed, gates become vectors."""
     arrays = {}
     for name, array in his.items():
         layer, weight = our_name(name)
@@ -91,7 +91,7 @@ def our_arrays(his: Mapping[str, np.ndarray]) -> files.Arrays:
 
 
 def our_name(name: str) -> files.Name:
-    """Our layer and weight for a parameter of the author's; a name that he does not have is merely split."""
+    """Returns our layer and weight for one of the author's parameters; unknown names are only split."""
     block, weight = _place(name)
     module, _, last = name.rpartition(".")
     if block is None:
@@ -101,7 +101,7 @@ def our_name(name: str) -> files.Name:
 
 
 def _tie(his: dict[str, np.ndarray], path: str) -> None:
-    """Leaves the matrix that encoder and decoder share under the encoder's name; files have it once or twice."""
+    """Keeps the matrix shared by encoder and decoder under the encoder's name only; files may have it twice."""
     decoder = his.pop("decoder.weight", None)
     if decoder is not None and not np.array_equal(his.setdefault("encoder.weight", decoder), decoder):
         raise ValueError(
@@ -111,7 +111,7 @@ def _tie(his: dict[str, np.ndarray], path: str) -> None:
 
 
 def _place(name: str) -> tuple[int | None, str]:
-    """Splits blocks.2.attn.qs into 2 and attn.qs; the number is None outside of blocks."""
+    """Splits blocks.2.attn.qs into 2 and attn.qs; the number is None outside blocks."""
     match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
     return (int(match.group(1)), match.group(2)) if match else (None, name)
 
@@ -124,9 +124,9 @@ def _is_never_read(name: str, attention: list[int]) -> bool:
 
 
 def _collapse(arrays: files.Arrays, layer: str) -> None:
-    """Puts sigmoid(f) * tanh(c) in place of the vector g and its matrix, where [c, f] = sigmoid(g) kernel + bias.
+    """Replaces vector g and its matrix by sigmoid(f) * tanh(c), where [c, f] = sigmoid(g) kernel + bias.
 
-    Without a matrix, g is that already; what does not fit together stays, to be refused.
+    Without a matrix, g is collapsed already; arrays that do not match stay, to be refused later.
     """
     gate, kernel, bias = (arrays.get((layer, f"value_{part}")) for part in ("gate", "kernel", "bias"))
     if gate is None or kernel is None or bias is None:
@@ -143,7 +143,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _options(his: dict[str, np.ndarray], attention: list[int]) -> str:
-    """Options of a model that can load the file: as arguments of `build_model`, and as command-line flags."""
+    """Names the options of a model that fits the file, as arguments of `build_model` and as flags."""
     sizes = {
         "width": his["blocks.0.rnn.weight_ih_l0"].shape[-1],
         "boom_width": len(his.get("blocks.0.ff.linear1.weight", ())),

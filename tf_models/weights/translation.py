@@ -1,4 +1,4 @@
-"""The translation of a published weight file to our names, and helpers of the modules that translate one."""
+"""The result of translating a published weight file, and helpers for translating modules."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _PYTORCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean
 
 @dataclasses.dataclass(frozen=True)
 class Translation:
-    """A file's weights as one of our models takes them; names that the model does not have are still the file's.
+    """The weights of a file with a model's names; names that the model does not have stay the file's.
 
     Attributes:
         arrays: the weights.
-        inputs: what they expect of the images, and the flags that say so; None: nothing is known of it.
-        options: how to build the model that they are of, beside its name; None: nothing in particular.
-        misfit: why the model computes another function with them, whatever the shapes say; None if it does not.
+        inputs: the preprocessing that they expect, and the flags for it; None: unknown.
+        options: how to build a model that fits them, besides its name; None: no particular options.
+        misfit: why the model would compute another function although shapes match; None if it would not.
     """
 
     arrays: files.Arrays
@@ -31,12 +31,12 @@ class Translation:
 
 
 def is_backbone(model: keras.Model) -> bool:
-    """Whether `model` gives feature maps by level; then it has no head, and may end before the network does."""
+    """Returns whether `model` is a backbone: it has no head and may end before the network's last stage."""
     return isinstance(model.output, dict) and all(re.fullmatch(r"C\d", level) for level in model.output)
 
 
 def pytorch_arrays(arrays: files.Arrays, ours: Mapping[str, str]) -> files.Arrays:
-    """Gives arrays of PyTorch our names and axes, where `ours` has a layer for the module."""
+    """Renames and transposes PyTorch arrays whose module has a layer in `ours`."""
     translated = {}
     for (module, weight), array in arrays.items():
         if module in ours:
