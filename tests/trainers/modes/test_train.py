@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -271,15 +272,15 @@ def test_replicas_on_logical_cpus_train_from_the_command_line(tmp_path, digits_d
     assert json.loads((tmp_path / "results.json").read_text())["metrics"]["examples"] == 50
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, digits_dir, caplog):
-    assert main(command(tmp_path, digits_dir, *ONE_CPU)) == 0
-    unbroken = weights_of(tmp_path)
-    data = tmp_path / "checkpoints" / "step-00000012" / "variables.data-00000-of-00001"
+def test_a_damaged_newest_checkpoint_is_passed_over(finished, tmp_path, digits_dir, caplog):
+    unbroken, folder = weights_of(finished), tmp_path / "run"
+    shutil.copytree(finished, folder)
+    data = folder / "checkpoints" / "step-00000012" / "variables.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:-1000])
-    assert main(command(tmp_path, digits_dir, *ONE_CPU)) == 0
+    assert main(command(folder, digits_dir, *ONE_CPU)) == 0
     assert "step-00000012 cannot be read" in caplog.text
-    resumed = weights_of(tmp_path)
-    assert [line["step"] for line in read_lines(tmp_path / "metrics.jsonl") if line["split"] == "train"] == [4, 8, 12]
+    resumed = weights_of(folder)
+    assert [line["step"] for line in read_lines(folder / "metrics.jsonl") if line["split"] == "train"] == [4, 8, 12]
     for name, value in unbroken.items():
         np.testing.assert_allclose(resumed[name], value, rtol=1e-4, atol=1e-5)
 
